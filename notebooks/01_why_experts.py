@@ -11,8 +11,8 @@
 # %% [markdown]
 # # Why experts?
 #
-# 30 minutes. You leave able to measure how few neurons a network needs for each image, to name a task at which a small network fails, although it
-# can learn each part of the task alone, and to say why a layer is a sum of small networks.
+# 30 minutes. You leave able to measure how few neurons a network needs for each image, to name a task at which a small network fails while it
+# learns each part alone, and to say why a layer is a sum of small networks.
 #
 # Here is an ordinary network, and a good one. It reads images of handwritten digits with one hidden layer of 512 neurons.
 
@@ -127,7 +127,7 @@ print(
 # ## See it
 #
 # Here is an image that the whole network reads rightly, and that its five strongest neurons alone misread. (We picked it for that.) Move
-# the slider to let more of them speak. When does the answer become right?
+# the slider to let more of them speak. From how many on does the answer stay right?
 
 # %% tags=["draw", "nbval-ignore-output"]
 # A slider: how many neurons are kept.
@@ -449,16 +449,14 @@ claim(
 )
 
 # %% [markdown]
-# On `digits4`, eight neurons fail. Even the widest network, trained for as many steps, reads less than eight neurons do that learn a single
-# rule. (Each rule is as easy as the first: a rotation only reorders the pixels, and a rule only renames the digits.)
+# On `digits4`, eight neurons fail. Even the widest network, trained for as many steps and at the same rate, reads no more than eight neurons do that learn
+# a single rule. (Each rule is as easy as the first: a rotation only reorders the pixels, and a rule only renames the digits.)
 #
-# Size is not the only difficulty. A network that learns four rules must also recognise which rule an image follows. Whoever sends images
-# to four small networks must recognise it, too. In lesson 02 the rule is told; from lesson 03 on it has to be found out. (A network
+# What else may be difficult? A network that learns four rules must also recognise which rule an image follows. In lesson 02 the rule is told; from lesson 03 on it has to be found out. (A network
 # that learns four rules also saw each rule a quarter as often. *Try it* 3 gives it four times the steps.)
 #
 # This suggests a plan: keep several small networks, and send each image only to the one for its rule. Such small networks are **experts**.
-# In lesson 02 we give each its rule. Later nobody gives an expert a topic, such as physics or French: it learns from the inputs that it
-# gets.
+# In lesson 02 we give each its rule. Later nobody gives an expert a topic: it learns from the inputs that it gets.
 
 # %% [markdown]
 # ## Who chooses?
@@ -467,8 +465,8 @@ claim(
 # networks lost next to nothing. But we saved nothing: to know which tenth contributes most, we computed all of it. What is missing is
 # somebody who can tell *before* the work is done which part an input will need, and who costs little: the **router**.
 #
-# A router does not choose single neurons. It chooses whole groups of them. Any hidden layer can be cut into such groups. Here we cut that
-# of the network at the top into eight blocks. Each block, with its columns of output weights, is a small network. The ten scores are the
+# A router does not choose single neurons. It chooses whole groups of them. Any hidden layer can be cut into such groups. Here we cut the
+# hidden layer of the network at the top into eight blocks. Each block, with its columns of output weights, is a small network. The ten scores are the
 # sum of the eight answers, plus the output bias:
 
 # %%
@@ -488,14 +486,14 @@ quiz("01")
 #
 # 1. In the slider's cell, set `hard` to the number of another test image, such as 3, the one at the top. How few neurons does it
 #    need?
-# 2. Make the network at the top narrower: `WIDTH = 64`. Does a tenth still suffice? The first claim's line tells.
+# 2. Make the network at the top narrower: `WIDTH = 64`. Does a tenth still suffice? Claim 01.1 tells.
 # 3. Perhaps eight neurons only need more time for four rules? In the cell *Measured: ten networks of each width*, set
-#    `steps=3200`. How far behind are they now?
+#    `steps=3200` (it takes four times as long). How far behind are they now?
 #
 # ## Recap
 #
 # - A dense network computes every neuron for every input, and a tenth of these 512, well chosen, carries the answer.
-# - Which tenth depends on the input: as many, drawn from those that fire, lose more, and the same for all images far more.
+# - Which tenth depends on the input. As many random ones of those that fire lose more. The same ones for all images lose far more.
 # - On `digits4`, eight neurons fail at four rules together, though they can learn one. That is one reason for experts, if somebody sees
 #   which rule an image has.
 # - Choosing after computing saves nothing. The choice has to come first.

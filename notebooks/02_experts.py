@@ -35,6 +35,7 @@ from moe_tutorial.study import (
     between,
     claim,
     digits4,
+    estimate,
     multiplications,
     parameters,
     score,
@@ -122,7 +123,8 @@ by_loop = check("02.by_loop", by_loop)
 #
 # **Your turn.** Compute every expert's scores for every image, without a loop: first layer, ReLU, second layer.
 # `torch.einsum("ij,jk->ik", a, b)` is `a @ b`, and `"ij,kj->ik"` is `a @ b.T`: the letters name the dimensions, and one that is missing on
-# the right is summed over. `w_in[e]` and `w_out[e]` have a row for each of the expert's neurons.
+# the right is summed over. `w_in[e]` and `w_out[e]` have a row for each of the expert's neurons
+# (so `w_out[e]` is the transpose of what `nn.Linear` keeps).
 
 
 # %% tags=["exercise"]
@@ -242,7 +244,7 @@ def show_cost(n_experts, top_k, width):
     return message(
         f"{top_k} of {n_experts} experts: {total:,} parameters, "
         f"{active_cost:,} multiplications an image",
-        "A dense network of the same total multiplies with all its weights.",
+        "A dense network as wide as all experts multiplies with all its weights.",
     ) + bars(
         {
             "parameters kept": total,
@@ -292,8 +294,8 @@ def trained_apart(oracle_train, oracle_test):
 # An expert sees images of one rule only, so in effect it knows the rule. To be fair, we tell dense networks the rule, too: by four more
 # inputs beside the pixels, one for each rule.
 #
-# And what does splitting do without knowing? We shuffle the oracle's list of expert numbers, and call that **dice**. Each expert
-# gets as many images as before. Only the knowledge is gone.
+# And what does splitting do without knowing? We shuffle the oracle's expert numbers, those for training and those for the test each by
+# themselves, and call that **dice**. Each expert gets as many images as before. Only the knowledge is gone.
 
 
 # %% tags=["measure"]
@@ -345,6 +347,11 @@ dice_train, dice_test = (  # the oracle's words in a random order
 )
 accuracy["experts and an oracle"] = trained_apart(data.regime_train, data.regime_test)
 accuracy["experts and dice"] = trained_apart(dice_train, dice_test)
+# And one network that learns from a quarter of the images, in batches of a quarter.
+quarter = dice_train == 0
+part = data._replace(x_train=data.x_train[quarter], y_train=data.y_train[quarter])
+trained = train(expert, part, seeds(10), batch_size=128 // 4)
+accuracy["one network, a quarter"] = trained.accuracy(data.x_test, data.y_test)
 
 
 def ahead(name, other):
@@ -365,7 +372,9 @@ reveal(
         "Four small experts equal the large network, at a quarter of its work."
         if abs(as_good) < 1
         else f"The experts are {abs(as_good):.1f} points {'ahead of' if as_good > 0 else 'behind'} it, at a quarter of its work."
-    ),
+    )
+    + f"\n\nWith dice, four experts get {right['experts and dice']}. Why so few? Each learns from a quarter of the images. One network of 8 neurons that "
+    f"learns from such a quarter alone gets {right['one network, a quarter']}.",
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -490,7 +499,7 @@ betrayed = sum(
 drawn = "experts and a drawn matrix"
 narrower, wider = f"dense, {less} neurons", f"dense, {less + 1} neurons"
 mean = ahead(drawn, "dense, 8 neurons").mean().item()
-over_wider = ahead(drawn, wider).mean().item()
+over_wider = estimate(ahead(drawn, wider))
 reveal(
     "02.drawn",
     "about as accurate"
@@ -502,15 +511,15 @@ reveal(
     f"like it go to the same expert in {together:.0%} of the cases, two random ones in {by_chance:.0%}. And the expert's number tells something about "
     f"the rule: guess each expert's most frequent rule, and you are right in {betrayed:.0%} of the cases, in place of a quarter."
     + f"\n\nIt is not free: the matrix takes 64 x 4 more multiplications. Spend them on a wider dense network instead. {less} neurons take a "
-    f"little less, and get {accuracy[narrower].mean():.1%}; {less + 1} take a little more, and get {accuracy[wider].mean():.1%}. So a choice that "
-    "never learned gains "
+    f"little less, and get {accuracy[narrower].mean():.1%}; {less + 1} take a little more, and get {accuracy[wider].mean():.1%}. Ten seeds "
     + (
-        "about what its work would gain in a dense network."
-        if abs(over_wider) < 1
-        else "more than its work would gain in a dense network."
-        if over_wider > 0
-        else "less than its work would gain in a dense network."
+        "do not tell it from the choice that never learned"
+        if over_wider.low <= 0 <= over_wider.high
+        else "put the choice that never learned ahead"
+        if over_wider.mean > 0
+        else "put the choice that never learned behind"
     )
+    + f" ({over_wider.mean:+.1f} points for the choice, 95 % interval {over_wider.low:+.1f} to {over_wider.high:+.1f})."
     + f" (And experts with a matrix keep about three times as many parameters. The dense network of 32 neurons, its total size, gets "
     f"{right['dense, 32 neurons']}.)",
 )
@@ -570,8 +579,8 @@ scoreboard(
 # ## What this does not show
 #
 # No real router is told the rule, and what the oracle knows is not on the bill. The data were made so that there is something to divide.
-# Splitting is no good in itself: with dice it is worse than not splitting. And all experts here have 8 neurons; other widths were not
-# measured.
+# Splitting is no good in itself: with dice it is worse than not splitting. And all experts here have 8 neurons. Do narrower ones, too,
+# equal a dense network of their total size? (*Try it* 3.)
 
 # %% tags=["quiz", "nbval-ignore-output"]
 # Questions.
@@ -591,8 +600,9 @@ quiz("02")
 #
 # - Experts are small networks of one shape, held as stacked tensors.
 # - Two fair dense baselines: equal *active* cost and equal *total* size, told what the experts are told.
-# - Told the same, four experts of 8 neurons equal the dense network of 32 here, at a quarter of its work.
-# - Splitting by dice loses. A random matrix that never learns gains about what its extra work would gain in a dense network.
+# - Told the same, four experts of 8 neurons equal the dense network of 32, at a quarter of its work. (At another width: *Try it* 3.)
+# - Splitting by dice loses: each expert learns from a quarter of the images. A random matrix that never learns
+#   gains about what its extra work would gain in a dense network.
 # - Four experts of the same shape did worst with dice, better with a random matrix, best with an oracle: how the images are divided among
 #   them decides what they are worth. How can a layer choose by itself? That is the next lesson.
 #

@@ -274,7 +274,7 @@ reveal(
     else "nobody's",
     says="The gradients are "
     + ", ".join(f"{slope:+.2f}" for slope in gradient)
-    + ". A step raises whoever is better than the average, weighed by p: 0.5 · 2 + 0.3 · 1 + 0.2 · 0 = "
+    + ". A step raises whoever is better, that is, below the average, weighed by p: 0.5 · 2 + 0.3 · 1 + 0.2 · 0 = "
     f"{average:.1f}. The second hurts, but less than that. The third "
     "was not chosen and counts as 0: it rises because the others hurt. Where they help, it falls.",
 )
@@ -284,7 +284,7 @@ reveal(
 #
 # $$\frac{\partial L}{\partial z_j} = p_j \Big( \frac{\partial L}{\partial g_j} - \sum_i s_i \Big)$$
 #
-# The sum is the average from the guess. The logit of an expert that was not chosen gets a gradient, too. But it says nothing about that expert's own
+# Here $\sum_i s_i$ is the average from the guess. The logit of an expert that was not chosen gets a gradient, too. But it says nothing about that expert's own
 # answer: it only says whether the chosen ones did well or badly.
 
 # %% [markdown]
@@ -328,8 +328,8 @@ sweep(at_step, steps=("Steps", list(range(9))))
 # %% [markdown]
 # The same logits set the weight and the choice. The first hurts more than the average, so it sinks, until the third overtakes it. Only
 # then is the third tried, and judged by its own answer: it helps, and rises on. (A harmful third would have been tried at
-# the same step. And had the first two helped, the third would have sunk, however good.) The other two take turns beside it, since the one that is
-# chosen hurts, and sinks below the one that rests.
+# the same step. And had the first two helped, the third would have sunk, however good.) Now the average is below 0, so the one that rests, which counts
+# as 0, sinks as well. The one that is chosen hurts and sinks faster, so the other two change places now and then.
 
 # %% [markdown]
 # ## Four routers, one choice
@@ -356,7 +356,7 @@ def gate_weight(kind, logits):
 KINDS = ["probability", "softmax of the chosen", "renormalised", "unscaled"]
 
 # %% [markdown]
-# Guess first: which of these weights change when the logits change a little?
+# Which of these weights change when the logits change a little? Say it before you run the cell.
 
 # %% tags=["measure"]
 # Measured: the slopes of the four weights.
@@ -456,7 +456,7 @@ reveal(
 # ## What is the learning worth?
 #
 # Experts learn to work even with a router that hears nothing. Is that enough? In lesson 02, experts that an untrained matrix chose were
-# well ahead of a dense network of 8 neurons. But the matrix took work of its own, and so does a router:
+# well ahead of a dense network of 8 neurons, but not of one that did as much work as expert and matrix. A router is work, too:
 
 # %% tags=["measure"]
 # Measured: the work for one image.
@@ -582,7 +582,7 @@ for seed in seeds(3):
 # ## Recap
 #
 # - No gradient passes through the choice. It passes through the weight, if that depends on the logits.
-# - If the weight is the probability, $\partial L/\partial z_j = s_j - p_j \sum_i s_i$: a step raises whoever is better than the average. Experts that were not chosen
+# - If the weight is the probability, $\partial L/\partial z_j = s_j - p_j \sum_i s_i$: on one token, a step down this gradient raises whoever is better than the average. Experts that were not chosen
 #   hear only how the chosen did.
 # - With one expert chosen, a weight that is divided by the sum of the chosen is always 1, and teaches the router nothing.
 #   [This mistake was released](museum.ipynb#the-router-never-moves).

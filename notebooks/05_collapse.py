@@ -197,15 +197,19 @@ led = {step: int((shares.argmax(-1) == winner).sum()) for step, shares in at.ite
 reveal(
     "05.decided",
     float(by_ten),
-    says=("Mostly sudden. " if by_ten > 50 else "Rather slow. ")
+    says=(
+        "Mostly sudden, at this learning rate (Adam, 0.01). "
+        if by_ten > 50
+        else "Rather slow. "
+    )
     + f"Of all 480 experts {gone[0].sum()} are dead before training, {gone[10].sum()} after ten steps, and "
     f"{gone[STEPS].sum()} at the end. Of those dead after ten steps, {back or 'none'} came back. {led[0]} of the 60 winners (the "
     f"experts that end with most images) were in the lead before training, {led[10]} after ten steps.",
 )
 
 # %% [markdown] tags=["05.sixty"]
-# Here are all sixty. Move the step: does mixture 1 end with one expert, or with two? Find one that ends otherwise. And one whose winner
-# was not in the lead at step 0?
+# Here are all sixty. Move the step: does mixture 1 end with one expert, or with two? Find one that ends with the other number. And one
+# whose winner was not in the lead at step 0?
 
 
 # %% tags=["draw", "nbval-ignore-output", "05.sixty"]
@@ -230,7 +234,7 @@ sweep(
 # start even, and see.
 #
 # **Your turn.** Give each expert a *handicap*: one number, positive or negative, to be added to its logit on every image, so that the mean
-# of its logits over all images becomes 0. (In code it is a bias on the logit.)
+# of its logits over all images becomes 0. (Any common number would do; we take 0. In code it is a bias on the logit.)
 
 
 # %% tags=["exercise"]
@@ -398,7 +402,7 @@ for name, shares in situations.items():
     assert abs(float(my_cv2(shares) - cv2(shares))) < 1e-5
 
 # %% [markdown]
-# *Two alive* has lost half of its experts. The largest share misses this: it ranks *uneven* as worse. The number of dead misses something
+# *Two alive* has lost half of its experts. The largest share misses this: it calls *uneven* worse than *two alive*. The number of dead misses something
 # else: it is 0 for *even* and for *uneven*. Entropy and cv² rank all four in the same order, but do not say how many are dead. So read two
 # numbers: how many are dead, and the entropy or cv².
 #
@@ -502,7 +506,8 @@ reveal(
     says=f"The dead get {100 * equals[everyone_end < 0.01].mean():.1f} of a hundred images right, the others "
     f"{100 * equals[everyone_end >= 0.01].mean():.1f}. "
     + (
-        "So nobody has to be stronger to win. The router still settles on one of them; lesson 06 finds out why."
+        "So nobody has to be stronger to win. By the gradient of lesson 04, a chosen expert whose answer helps gets a larger logit, whether another would help as "
+        "much or not. Why the router settles on one for nearly all images, lesson 06 finds out."
         if dead(everyone_end).float().mean() > 5
         else "So a winner has to be stronger."
     ),
@@ -599,7 +604,7 @@ reveal(
     f"{plain_one.mean():.1f} %"
     + (
         ". So on average neither kind beats one expert alone, after 300 steps. And where all work, each learns from a part of the images only, which may be one "
-        "reason why they get fewer right then. (Lesson 07 tries it.)"
+        "reason why they get fewer right then. It is not the only one: see *another router* below. (Lesson 07 tries it.)"
         if plain_one.mean() > collapsed_right.mean() - 1
         else ", so others have something to add."
     ),
@@ -609,6 +614,7 @@ reveal(
 # %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 # Drawn: all four kinds, on both data sets.
 MARKS = {"left alone": "o", "your handicap": "*", "another router": "s"}
+COLORS = {"left alone": "muted", "your handicap": "accent", "another router": "text"}
 
 
 def dead_and_right(figure, theme):
@@ -621,9 +627,9 @@ def dead_and_right(figure, theme):
         axes.text(
             3.4, one.mean(), "one expert alone", color=muted, ha="center", va=above
         )
-        beside_each_other = torch.linspace(-0.25, 0.25, 20)
-        for e, (kind, (n_dead, of)) in enumerate(kinds.items()):
-            color = look.expert_color(e, theme)
+        beside_each_other = torch.linspace(-0.15, 0.15, 20)
+        for kind, (n_dead, of) in kinds.items():
+            color = look.color(COLORS[kind], theme)
             small = {"ms": 4, "color": color, "alpha": 0.5}
             axes.plot(n_dead + beside_each_other, of, MARKS[kind], **small)
             middle = n_dead.mean(), of.mean()
@@ -665,7 +671,7 @@ picture(
 
 # %% [markdown]
 # On `digits4` one expert is not enough: mixtures that are left alone keep about two, and do better. With your handicap nearly all work, and
-# they get fewer right than those. Another router is best. So the number of dead alone does not tell which kind is better.
+# they get fewer right than those. Another router is best, after these 300 steps. So the number of dead alone does not tell which kind is better.
 
 # %% tags=["measure"]
 # Claim 05.4.
@@ -707,11 +713,11 @@ quiz("05")
 #
 # - Read two numbers: how many experts are dead, and the entropy or cv² of the shares.
 # - Left alone on raw digits, with one expert chosen, every mixture that we tried collapsed. Many experts are dead untrained; most of the
-#   others die in ten steps. A start at which nobody is dead does not prevent it; making the logits even at each step does.
+#   others die in ten steps of this size. A start at which nobody is dead does not prevent it; making the logits even at each step does.
 # - The busiest experts are strong alone, and dead ones are close to guessing. But a winner need not be stronger: among equals, one still
 #   takes everything.
 # - On plain digits one expert alone reads, on average, as well as any of these kinds of mixtures, and after 300 steps those that are left alone are the better
-#   ones. On `digits4` another router is best, and your handicap, which keeps nearly all at work, is worst of the three.
+#   ones. On `digits4`, after as many, another router is best, and your handicap, which keeps nearly all at work, is worst of the three.
 #
 # **Sources.** The self-reinforcing imbalance: [Eigen et al. 2013](https://arxiv.org/abs/1312.4314), section 3, and
 # [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538), section 4. Squared coefficient of variation: the same,

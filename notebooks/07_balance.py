@@ -88,7 +88,8 @@ playground(width=2, balance="switch", coefficient=0)
 #
 # The share is a count, so it has no gradient. The probability has one, and the share weights it: the busier an expert, the harder its
 # probability is pushed down. An expert that nobody chose has share 0, and is not pushed
-# down. But probabilities sum to 1, so what the busy lose goes to the others. So the logit of an expert that nobody chose is pushed up.
+# down. But probabilities sum to 1, so what the busy lose goes to the others. So the logit of an expert that nobody chose is pushed up. (As in lesson
+# 04, the push on a logit has the factor $p$. A router that is nearly sure hardly feels it.)
 #
 # **Your turn.** Each expert's choices are counted. Two lines: the shares, and the sum.
 
@@ -115,7 +116,7 @@ switch_loss = check("07.switch_loss", switch_loss)
 #
 # We measure on `digits4` with raw pixels, where collapse is expensive: 8 experts of 8 neurons, one chosen, 600 steps, ten
 # seeds. The coefficient is chosen on a fifth of the *training* images, put aside: of those
-# within half a point of the best, we take the smallest. The test images do not choose it. (The mixtures
+# within half a point of the best, we take the smallest coefficient. The test images do not choose it. (The mixtures
 # of this section take half a minute.)
 
 
@@ -281,7 +282,7 @@ claim(
 # %% [markdown]
 # ## No penalty at all: move a bias
 #
-# A penalty's gradient moves the router, too, and may pull it away from its task. Can we change only who is chosen? Wang et al. go this way: each expert has a **bias** $b_i$ beside its probability $p_i$. Experts are chosen by $p_i + b_i$, and
+# A penalty's gradient moves the router, too, and may pull it away from its task. Can we change only who is chosen, without any gradient? Wang et al. go this way: each expert has a **bias** $b_i$ beside its probability $p_i$. Experts are chosen by $p_i + b_i$, and
 # the gate weight stays $p_i$.
 #
 # An expert's **load** is how many choices it got in a step. After the step, biases of experts below the mean load go up by a small
@@ -401,7 +402,7 @@ picture(
 # %% [markdown]
 # At a rate of 0.001, the gap between two biases grows by at most 0.002 a step. After 500 steps it can be 1, the largest gap that two
 # probabilities can have. Now the bias
-# can overrule even a router that is sure, in favour of experts that have hardly learned. At ten times the rate this can come after 50
+# can overrule even a router that is sure, in favour of experts that have answered few images so far. How deep the fall is differs with the seeds. At ten times the rate this can come after 50
 # steps, when all experts still have most of their training before them. (Both rates are examples, not tuned. In *Further*: the slow bias in ten times the steps, and one
 # that needs no rate.)
 
@@ -465,7 +466,7 @@ def served(at_once):
 sweep(served, at_once=("Images at once", [len(raw.x_test), 256, 32, 8]))
 
 # %% [markdown]
-# Some images get no expert, others several. With none, all scores are 0, which counts as the answer 0. And an image's experts depend on its company. In a text, a token's company includes *later* tokens, which do not exist yet while a
+# Some images get no expert, others several. An image without an expert gets scores of 0, and the largest is then the first: it counts as the digit 0. And an image's experts depend on its company. In a text, a token's company includes *later* tokens, which do not exist yet while a
 # model writes. That is why expert choice is for models that have all tokens at once.
 
 # %% [markdown]
@@ -575,7 +576,7 @@ picture(
 
 # %% [markdown]
 # On raw pixels, balance pays: after 600 steps, Switch 0.1, Switch 1 and the fast bias get more right than a mixture without balance, and than a
-# dense network of their cost, on average.
+# dense network of their cost, on average. The slow bias is more even than nothing, and gets fewer right: balance that comes late costs.
 # But it is no end in itself. What counts is that experts are right where they are asked.
 
 # %% [markdown]
@@ -584,8 +585,8 @@ picture(
 # So design for accuracy. Write a penalty of your own: what it returns is added to the loss. In `routing` it finds `logits`, `probs`
 # (T, E), `indices` and `weights` (T, k). As it stands, large logits are expensive. What else should be? Large mean probabilities?
 #
-# Can you beat Switch 0.1, and by more than a larger coefficient does? The images put aside judge. A second goal: no dead expert, a mean at most half a point below Switch 0.1,
-# and all that by a penalty that does not look at the shares.
+# Can you beat Switch 0.1, and Switch 1, too? The images put aside judge. A second goal: keep all experts at work without looking at the
+# shares, and lose at most half a point.
 
 # %%
 your_seeds = slice(0, 5)  # the first five; slice(0, 10) takes all, and twice the time
@@ -654,7 +655,7 @@ if yours:
     places["yours"] = your_dead, your_right
     ahead = estimate(your_right - places["Switch 0.1"][1])
     title = (
-        f"Yours {your_right.mean():.0f} %: {ahead.mean:+.1f} points against Switch 0.1 "
+        f"Yours {your_right.mean():.1f} %: {ahead.mean:+.1f} points against Switch 0.1 "
         f"(the same {n} seeds; 95 % interval {ahead.low:+.1f} to {ahead.high:+.1f})"
     )
 

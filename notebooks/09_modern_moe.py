@@ -287,8 +287,7 @@ claim(
 # ## When is a sentence right?
 #
 # A sentence promises a **gain**. We measure it over twenty seeds. The sentence is *right* if the 95 % interval of the mean gain is above
-# zero, *wrong* if it is below, and *unclear* if zero lies in it. (If it promises two gains, it is right if both are, wrong if at least one is
-# wrong, and otherwise unclear.) Where an interval ends close to zero, other seeds may say otherwise. We print the mean gain in
+# zero, *wrong* if it is below, and *unclear* if zero lies in it. Where an interval ends close to zero, other seeds may say otherwise. We print the mean gain in
 # accuracy and its interval.
 #
 # Most sentences are judged twice, under two conditions. You speak first.
@@ -344,7 +343,8 @@ micro_loss = check("09.micro_loss", micro_loss)
 guess(
     "09.qiu",
     "Qiu et al. (2025) compute the loss over the whole batch: it “yields excellent performance gains” and “also greatly improves the domain "
-    "specialization of MoE experts”. So, against groups of one rule, it promises more accuracy and more specialisation. Is that right here, with a "
+    "specialization of MoE experts”. So, against groups of one rule, it promises more accuracy and more specialisation. (With two gains, a sentence is right if both are, wrong if one is wrong, "
+    "and otherwise unclear.) Is that right here, with a "
     "Switch loss of 0.1, and with a weaker one of 0.01?",
     choices=either("with 0.1", "with 0.01"),
 )
@@ -498,7 +498,7 @@ guess(
 
 
 # %% tags=["measure"]
-# Measured: a sigmoid gate, balanced by a loss with two coefficients and by a bias.
+# Measured: a sigmoid gate, balanced by a loss with two coefficients, by a bias, and not at all.
 def with_sigmoid(penalty, rate=None):
     """Per cent right, and the busiest expert's load, times an even one."""
     options = {"gate": "sigmoid_topk", "bias": rate is not None}
@@ -510,6 +510,7 @@ def with_sigmoid(penalty, rate=None):
 RATE = 0.001
 ways = {f"loss of {c}": with_sigmoid(balanced(c)) for c in (0.1, 0.01)}
 ways["bias"] = with_sigmoid(None, RATE)
+ways["no balance"] = with_sigmoid(None)
 
 
 # %% tags=["guess", "nbval-ignore-output"]
@@ -525,14 +526,13 @@ reveal(
     true_of(either("against 0.01", "against 0.1"), heard[WANG_WEAK][0], heard[WANG][0]),
     says=f"Against 0.1 the sentence is {heard[WANG][0]}: {in_words(strong)} points. Against 0.01 it is {heard[WANG_WEAK][0]}: {in_words(weak)} points. "
     "The table below has the load.\n\n"
-    "What could the coefficient change? A loss adds a pull of its own to the router's training, and its coefficient says how strong. A bias "
-    "only moves the choice.\n\n"
-    f"Beside the mixtures from before, with a softmax and a loss of 0.1, the bias is at {in_words(right[2] - whole_right)} points. (That changes the "
-    "gate, too, so it does not judge the bias alone.)",
+    "Does the bias gain, or does the loss cost? A loss adds a pull of its own to the router's training; a bias only moves the choice. Beside mixtures without any "
+    f"balance, the bias is at {in_words(right[2] - right[3])} points, and the loss of 0.1 at {in_words(right[0] - right[3])}.\n\n"
+    f"Beside a softmax with a loss of 0.1, the bias is at {in_words(right[2] - whole_right)} points. (That changes the gate, too.)",
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
-# Drawn: the three ways.
+# Drawn: accuracy and load, way by way.
 before = whole_right, E * max_share(torch.stack([share(i, E) for i in whole]))
 evenest = min(ways, key=lambda way: ways[way][1].mean())
 table(
@@ -544,7 +544,7 @@ table(
             | {"softmax, loss of 0.1": before}
         ).items()
     },
-    title=f"Of the three with a sigmoid, the most even is the {evenest}",
+    title=f"With a sigmoid, the most even is the {evenest}",
     note="Busiest expert: its load, times an even one. The Switch loss reads a sigmoid's scores divided by their sum; another loss may suit them better. digits4, standardised, 400 steps, means over "
     f"twenty seeds, test images. The bias moves by {RATE} a step.",
 )
@@ -757,7 +757,7 @@ upcycle = check("09.upcycle", upcycle)
 #
 # - Nakamura et al. (2025): upcycling “leads to initial performance gains”, but “the training progresses slower than when trained
 #   from scratch, leading to suboptimal performance in the long term”.
-# - Komatsuzaki et al. (2022) train on after upcycling, for about half of what the dense network had cost. Then their models “also outperform
+# - Komatsuzaki et al. (2022) paid for a dense network, and then half as much again for training on after upcycling. Then their models “also outperform
 #   sparse models trained from scratch on 100% of the initial dense pretraining computation budget”.
 
 # %% tags=["measure"]
@@ -867,7 +867,7 @@ def both_axes(figure, theme):
         "scratch": Line(*means(scratch, "mixture"), marker="●"),
         "dense": Line(*means(small_right, "dense"), ":", "muted"),
     }
-    label = "thousand multiplications, one image a step"
+    label = "multiplications, thousands"
     draw_curves(paid, theme, lines, x=label, xticks=[0, 400, 800], **options)
     # Each line is named at its first point (0) or its last (-1), some points of space away.
     names = {
@@ -960,8 +960,8 @@ mine = my_moe()
 #
 # - Most models of today choose many small experts. More than k/E of their parameters are active.
 # - A strong loss in groups of one kind takes away what experts specialise in. The whole batch keeps it, and so do random groups here.
-# - With a sigmoid gate, a bias keeps the load more even than the two losses that we tried (rate 0.001, 400 steps). A softmax with a
-#   loss of 0.1 gets more right.
+# - With a sigmoid gate, a bias keeps the load more even than the two losses that we tried (rate 0.001, 400 steps; another rate may not). A
+#   softmax with a loss of 0.1 gets more right.
 # - Each doubling of the experts gained less, up to 16. The router has to be paid for. Count it when experts are cut finer, too.
 # - One shared expert beside one chosen lost against two chosen. Two shared beside two chosen, against four chosen, is unclear.
 # - Copies of a network trained for 800 steps save the beginning. On average, mixtures from scratch overtake them between 100 and 200
