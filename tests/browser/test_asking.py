@@ -87,6 +87,8 @@ def test_a_slider_has_no_value_until_it_is_touched(visit):
     page = visit(*sixty())
     page.get_by_role("button", name="Lock my guess").click()
     expect(page.get_by_text("Choose an answer first.")).to_be_visible()
+    page.get_by_role("slider").press("ArrowRight")
+    expect(page.get_by_text("Choose an answer first.")).to_have_count(0)
     lock(page)
     measured = card(page, "Your guess, measured")
     expect(measured).to_contain_text("You said 30 of 60; it is 60 of 60.A surprise")

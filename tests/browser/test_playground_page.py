@@ -88,6 +88,14 @@ def test_the_numbers_shown_are_the_engines(visit):
     assert opened.root.get_by_text(f"Together they get {truth['right']} of 512 right").count() == 1
 
 
+@pytest.mark.parametrize("steps", [63, 300, 600])
+def test_the_shares_are_called_near_equal_only_if_each_is(visit, steps):
+    words = label(visit(fragment=f"#preset=rules&steps={steps}"), "shares")
+    shares = {who: float(share) for who, share in re.findall(r"(expert \d) ([\d.]+) %", words)}
+    even = len(shares) == 4 and all(12.5 <= share <= 37.5 for share in shares.values())
+    assert ("near equal" in words) == even
+
+
 def test_the_numbers_shown_of_a_tree_are_the_engines(visit):
     opened = trained(visit, {"layer": "tree"} | TREE)
     truth = opened.page.evaluate(ENGINE_OF_TREE, [TREE, 300])

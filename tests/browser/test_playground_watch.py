@@ -3,6 +3,7 @@
 import ast
 import json
 import random
+import re
 import time
 
 import pytest
@@ -95,6 +96,21 @@ def test_a_change_at_the_beginning_is_how_it_begins(wide):
     wide.page.wait_for_function("document.querySelectorAll('.moe-shares li').length === 5")
     wide.settle().press("Noise on the logits", "ArrowRight").settle()
     wide.page.wait_for_function("location.hash === '#E=5&noise=0.1'")
+
+
+def test_the_link_copied_in_training_is_of_the_experiment_on_the_screen(visit):
+    opened = visit(fragment="#preset=rules&steps=52")
+    opened.choose("Experiment", NAMES["revive"])
+    opened.page.wait_for_function("document.querySelector('.pg-share input').value.includes('preset=revive')")
+    opened.until("step > 5").button("Copy").click()
+    opened.root.get_by_text(re.compile("link copied|copy the link")).wait_for()
+    fragment = opened.link().partition("#")[2]
+    steps = int(fragment.partition("&steps=")[2])
+    assert fragment == f"preset=revive&steps={steps}"
+    assert 5 < steps <= opened.step() < 600  # it still trains
+    assert visit(fragment=f"#{fragment}").step() == steps
+    opened.button("Pause").click()
+    assert opened.settle().link() == opened.page.url
 
 
 def test_a_run_with_too_many_changes_says_so_instead_of_a_wrong_link(visit):

@@ -37,6 +37,7 @@ function render({ model, el: root }) {
   let end = 0; // the last step of its experiment, or of the change that it proposes
   let frame;
   let shown; // the settings that the controls show
+  let linked; // the run that the link describes
   let turn = 0;
   let spokenAt = 0;
   let replayed = false; // from a link, without a change since
@@ -63,7 +64,7 @@ function render({ model, el: root }) {
   const notice = el("p", { className: "pg-notice", role: "status", hidden: true });
   const error = el("pre", { className: "moe-error", role: "alert", hidden: true });
   const spoken = el("p", { className: "moe-sr", role: "status" });
-  const foot = makeFoot(model, { live: live || restored, owner, own });
+  const foot = makeFoot(model, { live: live || restored, owner, own, standing });
   const top = el("div", { className: "pg-top" }, start.node, story.node, notice, error, spoken);
   const left = group("pg-controls", "Controls", controls.node);
   const side = el("div", { className: "pg-side" }, usage.node, reads.node);
@@ -197,6 +198,8 @@ function render({ model, el: root }) {
     const { step, serial } = frame;
     Object.assign(root.dataset, { step, serial, settled, paints: +(root.dataset.paints ?? 0) + 1 });
     if (settled || !foot.written()) foot.remember(standing(), busy, message);
+    else if (frame.run !== linked) foot.describe(standing()); // another experiment, which already trains
+    linked = frame.run;
   }
 
   // It does not train while it is not visible. Of several changes at once, the last one counts.

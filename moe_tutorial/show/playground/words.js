@@ -1,7 +1,7 @@
 // Titles and texts that all kinds use. A title states what its picture shows, computed from the numbers drawn.
 import { SHAPES } from "../web/draw/pen.js";
 import { sayOf } from "../web/slider.js";
-import { capital, percent, shareWords } from "../web/words.js";
+import { DEAD, capital, percent, shareWords } from "../web/words.js";
 import { SETTINGS } from "./experiment/experiment.js";
 
 export const most = (values) => values.indexOf(Math.max(...values));
@@ -52,7 +52,11 @@ function sharesSoFar({ history }, { part, shared }) {
     return `${capital(part)} ${best} passed half of the ${shared} at step ${first.step}`;
   }
   if (share * E > 2.2) return `Nobody dominates, yet ${part} ${best} takes ${(share * E).toFixed(1)} fair shares`;
-  return share * E < 1.8 ? "The shares end near equal" : `No ${part} takes more than ${percent(share)}`;
+  const least = Math.min(...last.shares);
+  if (least * E >= 0.5 && share * E <= 1.5) return "The shares end near equal";
+  if (least >= DEAD && least * E < 0.5)
+    return `${capital(part)} ${last.shares.indexOf(least)} ends with ${percent(least)}`;
+  return `No ${part} takes more than ${percent(share)}`;
 }
 
 export function lossTitle(frame) {

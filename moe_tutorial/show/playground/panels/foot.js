@@ -20,7 +20,8 @@ async function copy(text, from, status, what) {
   }
 }
 
-export function makeFoot(model, { live, owner, own }) {
+// standing(): the state on the screen, which the buttons copy also while it trains.
+export function makeFoot(model, { live, owner, own, standing }) {
   const here = location.href.replace(/#.*/, "");
   const folder = location.protocol === "about:" ? "" : here.replace(/[^/]*$/, "");
   const page = owner ? here : `${folder}playground.html`;
@@ -36,12 +37,17 @@ export function makeFoot(model, { live, owner, own }) {
   });
   const scriptBox = el("div", { hidden: true }, script);
   const words = live ? "This experiment in Python" : "A link to this run";
-  const copyLink = quietly("Copy", { onclick: () => copy(text.value, text, status, live ? "Python" : "The link") });
+  const copyLink = quietly("Copy", { onclick: copyText });
   const asScript = quietly("Copy as PyTorch", { onclick: writeScript });
   let written = "";
   let state;
 
+  function copyText() {
+    describe(standing());
+    if (!copyLink.disabled) copy(text.value, text, status, live ? "Python" : "The link");
+  }
   function writeScript() {
+    describe(standing());
     script.value = inPyTorch(model.get("script"), state, link());
     scriptBox.hidden = false;
     copy(script.value, script, status, `The script, ${script.value.trim().split("\n").length} lines,`);
@@ -51,24 +57,30 @@ export function makeFoot(model, { live, owner, own }) {
     return hash === null ? page : `${page}#${hash || "steps=0"}`;
   };
 
+  // Write a state into the text field; returns its fragment.
+  function describe(now) {
+    state = now;
+    const hash = toHash(state);
+    text.value = live ? inPython(flatten(state), !!own) : hash === null ? TOO_LONG : link();
+    copyLink.disabled = hash === null && !live;
+    return hash;
+  }
   // While `busy` training, the URL stays, because it would change with each frame.
   function remember(now, busy, message) {
-    state = now;
     asScript.disabled = !!own;
-    const hash = toHash(state);
+    const first = !text.value;
+    const hash = describe(now);
     const changed = hash !== written;
-    if (!changed && text.value) return;
+    if (!changed && !first) return;
     written = hash;
     if (owner && changed && !busy && hash !== null && hash !== location.hash.slice(1))
       history.replaceState(history.state, "", hash ? `#${hash}` : location.pathname + location.search);
     if (owner && !busy) document.title = `${message} · ${title}`;
-    text.value = live ? inPython(flatten(state), !!own) : hash === null ? TOO_LONG : link();
-    copyLink.disabled = hash === null && !live;
     if (!live) return;
     model.set("state", flatten(state));
     model.save_changes();
   }
   const shared = own && !live ? [] : [field(words, text), copyLink, asScript]; // a link cannot hold one's own points
   const row = el("div", { className: "pg-share" }, ...shared, status);
-  return { node: el("div", { className: "pg-foot" }, row, scriptBox), remember, written: () => written };
+  return { node: el("div", { className: "pg-foot" }, row, scriptBox), describe, remember, written: () => written };
 }

@@ -77,6 +77,7 @@ function render({ model, el: root }) {
       draw();
       told.focus();
     }
+    node.oninput = node.onclick = () => void (told.textContent = ""); // no longer "Choose an answer first."
     const buttons = [button("Lock my guess", { onclick: lock })];
     if (measured !== undefined) buttons.push(quietly("Show it", { onclick: show }));
     const legend = el("legend", { className: "moe-question" }, ...prose(question));
