@@ -176,14 +176,15 @@ def claim(
             raise ValueError(f"claim {id}: control_is is empty; say in words what the control is")
         other = _checked(id, "control", control)
 
+    median = isinstance(holds, Rule) and holds.asks == "median"  # what is judged is what is shown
     yes = bool(holds(values)) if callable(holds) else bool(holds)
     too = other is not None and bool(holds(other))  # the control holds as well
     judged = Claim(
         id,
         statement,
-        estimate(values),
+        estimate(np.median(values) if median else values),
         holds=yes and not too,
-        control=None if other is None else estimate(other),
+        control=None if other is None else estimate(np.median(other) if median else other),
         control_is=control_is,
         n_seeds=n_seeds,
         quantity=quantity,

@@ -47,7 +47,7 @@ def active_count(ask: Ask) -> None:
     ),
     mistakes={
         "Zero lies in the interval, and you call the sentence right. All of the interval has to be above zero: look at "
-        "its lower end, and not at the mean.": "figure.low > 0 => figure.mean > 0",
+        "its lower end.": "figure.low > 0 => figure.mean > 0",
         "Zero lies in the interval, and you call the sentence wrong. All of the interval has to be below zero: look at "
         "its upper end.": "figure.high < 0 => figure.low < 0",
         "You ask whether every seed gains. The interval is that of their mean, and single seeds may lose.": (
