@@ -15,9 +15,9 @@
 # what it does not, and to find the bug that noise likes to leave behind.
 #
 # In lesson 05 experts died. This lesson is a detective story: who did it? Then we test noise, an old remedy. On
-# these digits the dead cost nothing (lesson 05): we ask why they die, not what it costs.
+# these digits the dead hardly cost accuracy (lesson 05): we ask why they die, not what it costs.
 #
-# All mixtures are alike: eight experts of 16 neurons, *two* of them for each image, raw digits, 300 steps. As before, an
+# Our usual mixture: eight experts of 16 neurons, *two* for each image, raw digits, 300 steps. As before, an
 # expert with less than one choice in a hundred is dead.
 
 # %% tags=["setup"]
@@ -81,8 +81,8 @@ def killed(shares):
 # - **The shared mean.** All images have the mean image in common. *Taken away:* we subtract it from every image.
 # - **Experts that learn.** A chosen expert learns, and the more it helps, the more the router raises it: the rich get richer.
 #   *Taken away:* we freeze the experts as they were drawn.
-# - **The gate.** It gives out probabilities over *all* experts. What raises the weights of the chosen pushes down the logits of all others. *Taken away:* we replace it by
-#   a softmax over the two chosen alone (top-k, then softmax: lesson 03).
+# - **The gate.** It gives out probabilities over *all* experts. So a step that raises the weights of the chosen lowers the logits of all
+#   others. *Taken away:* we replace it by a softmax over the two chosen alone (top-k, then softmax: lesson 03).
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -160,8 +160,7 @@ interval_chart(
 )
 
 # %% [markdown]
-# Is it something about this mean image? As a control, a random image of the same length (norm) takes its place, and is added to every
-# centred image.
+# Is it something about this mean image? As a control, we add one random image of the same length (norm) to every centred image.
 
 # %% tags=["measure"]
 # Claim 06.1.
@@ -213,9 +212,12 @@ def others_move(x, others, dL_dz, eta):
 others_move = check("06.others_move", others_move)
 
 # %% [markdown]
-# So on another image $x'$ the logit moves by $-\eta\, \frac{\partial L}{\partial z_i}\,(x \cdot x')$. The sign of $x \cdot x'$ says whether
-# it moves the same way. An image is the mean $m$ plus something of its own, which averages to zero. So $x \cdot x'$ is $m \cdot m$ on average, a positive number.
-# We draw twenty mixtures, and give each *one* step on one image. How does the logit of that image's best expert move on the test images?
+# So on another image $x'$ the logit moves by $-\eta\, \frac{\partial L}{\partial z_i}\,(x \cdot x')$. If $x \cdot x'$ is positive, it moves
+# the same way as on $x$. An image is the mean $m$ plus a rest, and the rests average to zero. So on average $x \cdot x'$ is
+# $m \cdot m$: positive.
+#
+# We draw twenty mixtures, and give each *one* step on one image. How does the logit of that image's first choice move on
+# the test images?
 
 
 # %% tags=["measure", "06.suspect"]
@@ -278,9 +280,9 @@ picture(
 )
 
 # %% [markdown] tags=["06.suspect"]
-# So a step that raises an expert on one raw image raises it on *all*, and one that lowers it lowers it on all. Who is raised is chosen more, and
-# such steps can carry a few experts to the top everywhere. (Some are dead before the first step: *Further*.) Centred, what raises a
-# logit on some images lowers it on about as many others. (“Further” follows both over three hundred steps.)
+# So a plain step that raises an expert's logit on one raw image raises it on *all*, and one that lowers it lowers it on all. (No raw pixel
+# is negative: it had to be so.) Such steps can carry a few experts to the top everywhere. On centred images, a step that raises a
+# logit on some lowers it on about as many others. (*Further*: three hundred steps, and those dead before the first.)
 
 # %% [markdown] tags=["06.suspect"]
 # Why not always centre, then? On pixels one can: that was the secret of lesson 05's other router. But deep inside a network, the mean
@@ -290,8 +292,8 @@ picture(
 # ## Noise, the remedy
 #
 # Would it help if the choice *wobbled*? In 2017 Shazeer et al. wrote: “The noise term helps with load balancing.” A blog
-# post of 2024 tells it so: “to load balance, it is helpful to add standard normal noise to the logits”. The idea: who gets a turn can
-# learn, and so may come back.
+# post of 2024 retells it: “to load balance, it is helpful to add standard normal noise to the logits”. The idea: an expert that gets a
+# turn can learn, and may come back. So each logit $z_i$ gets normal noise of standard deviation $\text{std}_i$:
 #
 # $$H_i(x) = z_i + \varepsilon_i \cdot \text{std}_i, \qquad \varepsilon_i \sim \mathcal{N}(0, 1)$$
 #
@@ -391,7 +393,7 @@ reveal(
     )
     + ". "
     + (
-        "So noise by itself does not prevent collapse with two chosen. (“Further” shows what it would have to overtake.)"
+        "So with this gate and two chosen, noise alone does not prevent collapse. (“Further” shows what it has to overtake.)"
         if with_noise > n_dead["nothing"] - 1
         else "So noise brings some of them back."
     ),
@@ -414,8 +416,8 @@ claim(
 # %% [markdown]
 # ## Their gate and their noise
 #
-# We were not fair to Shazeer et al. Their gate, which you wrote, compares the chosen alone. Their noise is *learned*: beside the router's
-# matrix $W$ stands a second one, $V$.
+# We were not fair to Shazeer et al. Their gate, which you wrote, compares the chosen alone. The size of their noise is *learned*, by a
+# second matrix, $V$, beside the router's $W$ (softplus makes it positive).
 #
 # $$H(x) = W x + \varepsilon \cdot \text{softplus}(V x)$$
 #
@@ -457,17 +459,18 @@ recipe_dead = killed(run(build=whole_recipe, on_step=note_noise)[1])
 reveal(
     "06.recipe",
     float(recipe_dead.mean()),
-    says=f"Compared with their gate alone ({gate_dead.mean():.1f} dead), it {saves(gate_dead, recipe_dead)}. The standard deviation of "
-    f"their noise is {its_noise[0]:.2f} at the start and {its_noise[STEPS]:.2f} after {STEPS} steps"
+    says=f"Their gate alone: {gate_dead.mean():.1f} dead. Their noise with its start {saves(gate_dead, recipe_dead)}. "
+    f"The standard deviation of their noise is {its_noise[0]:.2f} at the start and {its_noise[STEPS]:.2f} after {STEPS} steps"
     + (": training turns it down." if its_noise[STEPS] < its_noise[0] / 3 else "."),
 )
 
 # %% [markdown]
 # ## Noise beside a penalty
 #
-# In their paper noise stands beside two penalties. Here we add one of them, with the gate over all experts and noise of a fixed size. An expert's
-# *importance* is the sum of its gate weights. We add the cv² (lesson 05) of the eight importances to the loss, with coefficient 1. That makes a router share, but it
-# leaves some experts dead. So we add weak noise, of standard deviation 0.3. (This takes some ten seconds.)
+# In their paper noise stands beside two penalties. We take one of them, with the gate over all experts and noise of a fixed size.
+#
+# An expert's *importance* is the sum of its gate weights over a batch. We add the cv² (lesson 05) of the eight importances to the loss,
+# with coefficient 1. Beside it we set weak noise, of standard deviation 0.3. (Some ten seconds.)
 
 
 # %% tags=["measure"]
@@ -513,10 +516,10 @@ reveal(
         if both < alone
         else "No fewer: the noise does not help."
     )
-    + f" With noise of 1 beside it, {killed(strong_end).mean():.1f} are dead.\n\nFrom an image's best logit to its last it is "
-    f"{how_far(without_noise):.1f} without either, and {how_far(penalty):.1f} with the penalty alone"
+    + f" With noise of 1 beside it, {killed(strong_end).mean():.1f} are dead.\n\nAn image's best and worst logits are typically "
+    f"{how_far(without_noise):.1f} apart without penalty or noise, and {how_far(penalty):.1f} with the penalty alone"
     + (
-        ": noise has less to overtake. That fits, but does not prove that this is why it helps."
+        ": noise has less to overtake. That may be why it helps (not tested)."
         if how_far(penalty) < how_far(without_noise)
         else "."
     ),
@@ -524,8 +527,6 @@ reveal(
 
 # %% [markdown]
 # ## The verdict
-#
-# Three pairs: each time without noise, and with it.
 
 # %% tags=["draw", "nbval-ignore-output", "06.alive", "06.recipe", "06.mends"]
 # Drawn: dead experts without noise and with it, in three pairs.
@@ -548,13 +549,13 @@ interval_chart(
 )
 
 # %% [markdown] tags=["06.alive", "06.recipe", "06.mends"]
-# - **Alone**, with two chosen, noise does not prevent collapse.
-# - **Beside their gate**, the pair changes two things at once: noise is added, and the router starts at zero. *Further* adds the noise alone.
+# - **Alone**, with two chosen and a gate over all experts, noise does not prevent collapse.
+# - **Beside their gate**, two things change at once: noise is added, and the router starts at zero. *Further* adds the noise alone.
 #   (We did not run their two penalties with their gate.)
 # - **Beside a penalty** of coefficient 1, with a gate over all experts, weak noise helps. (Noise of 1: see the reveal above.)
 #
-# Shazeer et al. said no more than “helps”: they mean that noise makes the load smooth, so that a penalty can push on it (*Further*).
-# That cannot be why it helped here: the importance penalty needs no noise to have a slope.
+# Shazeer et al. said no more than “helps”. They mean the *load*, how many tokens an expert gets: a count has no slope, but
+# with noise a penalty can push on it (*Further*). That cannot be why noise helped here: importance has a slope anyway.
 # Today's [OLMoE](https://arxiv.org/abs/2409.02060) has a penalty, and [DeepSeek-V3](https://arxiv.org/abs/2412.19437) mainly a bias (lesson
 # 07). Neither has noise.
 
@@ -654,10 +655,9 @@ quiz("06")
 # ## Recap
 #
 # - A plain step on one image moves the logits of another by $-\eta\, \partial L / \partial z_i\, (x \cdot x')$.
-# - Here, with two chosen, collapse needs a mean that all inputs share. A gate over all experts makes it worse, and with such a gate
-#   experts that learn do, too.
-# - Noise alone does not prevent it, with two chosen. Beside an importance penalty of coefficient 1, weak noise saved more than half of the
-#   experts that the penalty left dead.
+# - Here, with two chosen, collapse needs a mean that all inputs share. A gate over all experts makes it worse. With such a gate, so do
+#   experts that learn, and noise alone does not prevent it.
+# - Beside an importance penalty of coefficient 1, weak noise saved more than half of the experts that the penalty left dead.
 # - In evaluation noise must be off. (And an evaluation [must not change the training](museum.ipynb#validation-changes-the-training).)
 #
 # **Sources.** Noisy top-k and the load estimate: [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538),
@@ -724,7 +724,7 @@ ups = {
 picture(
     eight_shares,
     title=f"On raw pixels {alive['raw']} of eight experts take all choices in the end, on centred ones {alive['centred']}",
-    note="One mixture, a band for each expert. A step pushes up the first choice of so many images, after 0, 10 and 100 steps: raw "
+    note="One mixture, a band for each expert. Images on which a step pushes up the first choice, after 0, 10 and 100 steps: raw "
     f"{ups['raw']}; centred {ups['centred']} (five mixtures).",
     alt="; ".join(
         f"{name}: after {STEPS} steps "
@@ -735,8 +735,8 @@ picture(
 )
 
 # %% [markdown] tags=["06.suspect"]
-# At the start it is a coin toss whether a step pushes the chosen up. After ten steps it usually does, and on centred pixels more often than
-# on raw ones. Yet there nobody dies. So to push up the chosen does not kill by itself. But on raw pixels, each push of a plain step counts
+# At the start, a step pushes up the first choice of about half of the images. After ten steps, of most: of more on centred pixels than on
+# raw ones. Yet on centred pixels nobody dies. So such a push alone does not kill. But on raw pixels, each push of a plain step counts
 # for *every* image.
 
 # %% [markdown]
@@ -823,8 +823,8 @@ table(
 )
 
 # %% [markdown] tags=["06.suspect"]
-# Drawn orthogonal, nobody is dead at the start, and at the end nearly as many as ever: the mean does it in the *steps*. And it does it
-# in the *router*: one that never sees the mean leaves nobody dead.
+# Drawn orthogonal, nobody is dead at the start, but at the end nearly as many as ever: the mean kills through the *steps*. And
+# through the *router*: one that never sees the mean leaves nobody dead.
 #
 # Could one centre deep inside a network? One could subtract the mean of each batch. But then a token's choice depends on its neighbours, at
 # least in training. (We have not tried it.)
@@ -892,11 +892,11 @@ flip_probability = check("06.flip_probability", flip_probability)
 # %% [markdown]
 # (The difference of two independent noises has the standard deviation $\sqrt{2} \cdot$ `std`.)
 #
-# Back to the mixtures that trained without noise and with it. Of the two chosen, the weaker holds the last place.
+# Back to the mixtures that trained without noise and with it. The weaker of the two chosen holds the *last place*.
 #
 # - How far below it are the experts that end dead?
-# - How likely does noise lift one above it? (Without noise in training: noise of 1.)
-# - What part of the weight has that place?
+# - How likely is noise to lift one above it? (For those trained without noise: noise of 1.)
+# - How much of the weight does the last place get?
 
 # %% tags=["measure"]
 # Measured: gap, flips and the second weight, after one step of training and at its end.
@@ -928,9 +928,9 @@ table(
 )
 
 # %% [markdown] tags=["06.alive"]
-# The gap widens without any noise, and weak noise cannot follow. Strong noise does lift the dead. But there the router has raised
-# its first choice so far that the second hardly counts, whoever it is. That may be why noise does not bring it back: a weight near zero
-# gives almost no gradient.
+# The gap widens even without noise, and weak noise cannot follow. Strong noise sometimes lifts the dead. But there the router has
+# raised its first choice so far that the last place has almost no weight. That may be why the dead stay dead: a weight near
+# zero gives almost no gradient.
 
 # %% [markdown]
 # ### Four chosen, and another start

@@ -14,8 +14,8 @@
 # 45 minutes. You leave able to swap a GPT's feed-forward for experts, train it to predict the next character, and test
 # whether it looks ahead; and to say whether experts pay, by steps and by seconds, and whether that takes a router that learns.
 #
-# Until now a mixture classified digits. In practice it sits in a language model: each block of a GPT has a feed-forward network,
-# and a mixture takes its place. The rest of the network stays; only the loss gets an addition.
+# From digits to language: a GPT is a stack of blocks. Each has a feed-forward, a small dense network as in lesson 01. A mixture takes
+# its place. The rest stays; only the loss gets an addition.
 
 # %% tags=["setup"]
 # Setup: what this lesson uses.
@@ -111,14 +111,14 @@ for name, stream in zip(data.names, data.test, strict=True):
 # %% [markdown]
 # ## The swap
 #
-# A block has two halves. In the first, **attention**, each position gathers from itself and those before it: it compares its *query* with
-# their *keys*. The better a key fits, the more it takes of that position's *value*.
+# A block has two halves. The first is **attention**. Each position makes a *query*, a *key* and a *value* from its vector. It compares its
+# query with its own key and those before it. The better a key fits, the more of that position's value it takes.
 #
 # The second half, the **feed-forward**, works on each position alone: a vector goes in, and a vector comes out. That is exactly
 # what a mixture does, so it can take the feed-forward's place.
 #
-# A *norm* in front of each half brings the vectors to a common scale. And what the half says is *added* to `x`. This is the
-# **residual**: a half changes what is there, it does not replace it.
+# Each half reads `x` through a *norm*, which brings vectors to a common scale. What the half returns is *added* to `x` itself. This
+# is the **residual**.
 #
 # **Your turn.** Write the second half, with the mixture, in two lines. `moe(...)` returns what the experts say, and a `Routing`.
 
@@ -162,20 +162,19 @@ for text in ("The value of ", "def get_", "12*11=", "if not "):
     print(repr(text[:begun]), "goes on", repr(text[begun:]))
 
 # %% [markdown]
-# It repeats itself, as it always takes the likeliest character. It knows what prose, code and sums look like. Does it know what they mean?
-# Check its sums.
+# It always takes the likeliest character, and repeats itself. What it writes looks like prose, code and sums. Are the sums right?
 #
 # ## What it learns from
 #
-# A text is question and answer at once: at each character, the answer is the one that comes next. The loss is the mean
-# cross-entropy, in **nats**. A loss of $L$ means: the right character got, typically, a probability of $e^{-L}$.
+# A text holds the answers, too: for each character, the next one. The loss is the mean cross-entropy, in **nats** (natural
+# logarithm). At a loss of $L$, the right character typically got a probability of $e^{-L}$.
 #
-# To this we add lesson 07's Switch loss; the package computes it with `switch_loss(routing)`. Each block has a router, so each has its own,
-# and their sum is multiplied by a coefficient `c`. (One loss over all blocks at once
+# To this we add lesson 07's Switch loss, `switch_loss(routing)`. Each block has its own router, and so its own Switch loss. We multiply
+# their sum by a coefficient `c`. (One loss over all blocks at once
 # [hides what each of them does](museum.ipynb#the-loss-says-balanced-and-each-layer-has-a-favourite).)
 #
-# **Your turn.** Two lines. `model(inputs, targets)` returns the scores, the mean cross-entropy, and a list with the `Routing` of
-# each block.
+# **Your turn.** Two lines. Of `T + 1` characters, the model reads `T` and predicts `T`. `model(inputs, targets)` returns the scores, the
+# mean cross-entropy, and a list with each block's `Routing`.
 
 
 # %% tags=["exercise"]
@@ -191,7 +190,7 @@ def lm_loss(model, tokens, c):
 lm_loss = check("08.lm_loss", lm_loss)
 
 # %% [markdown]
-# Your loss at work, on a new GPT. Of 65 characters it reads 64 and predicts 64.
+# Your loss at work, on a new GPT. Its training losses contain the Switch losses; the test loss does not.
 
 # %% tags=["nbval-ignore-output"]
 torch.manual_seed(seed)
@@ -216,10 +215,10 @@ print(f"typically, its right character has {math.exp(-gpt_loss.mean()):.0%}")
 # A model must not see the characters that it has to predict. Attention hides them. But a router that compares tokens could still leak
 # them.
 #
-# **Your turn.** A test, in two lines. Make a second text: keep the first `t` characters, and replace each later one by the next number,
-# modulo `n`. If the scores of the first `t` change, the model has looked ahead.
+# **Your turn.** A test, in two lines. A token is a number below `n`. Make a second text: keep the first `t` tokens, and add 1 to each
+# later one, modulo `n`. If the scores of the first `t` change, the model has looked ahead.
 #
-# Scores are `model(tokens)[0]`, and `torch.allclose` with `atol=1e-5` lets rounding pass.
+# `model(tokens)[0]` are the scores. `torch.allclose` with `atol=1e-5` ignores rounding.
 
 
 # %% tags=["exercise"]
@@ -236,7 +235,7 @@ def peeks(model, tokens, t):
 peeks = check("08.peeks", peeks)
 
 # %% [markdown]
-# Your test asks two GPTs: the one from above, and a new one, not trained, in which each expert chooses its tokens (lesson 07).
+# Your test examines two GPTs on one text, at each `t`: the one from above, and an untrained one whose experts choose (lesson 07).
 
 # %% tags=["measure"]
 # Measured: how often two GPTs look ahead.
@@ -251,13 +250,15 @@ for name, model in {"tokens choose": gpt, "experts choose": choosing}.items():
     print(f"{name:14} looks ahead at {places:2} of 63 places")
 
 # %% [markdown]
-# An expert that picks the best of *all* characters has read the future. That is not for a model that writes.
+# An expert that picks the best of *all* characters sees the later ones. A model that writes does not have them yet.
 #
 # ## Does it pay?
 #
-# Here a vector has 64 numbers. For each character the mixture computes one expert of 128 neurons, and the router: 8 · 64 = 512
-# multiplications. A neuron takes 64 + 64 = 128, so the router costs as much as four neurons. The **fair opponent** has a dense feed-forward of 132 neurons. Both were
-# trained beforehand, from ten seeds, at one learning rate. (Others are not measured.)
+# The **fair opponent** is a dense GPT with as many multiplications. A vector has 64 numbers, so a neuron takes 64 + 64 = 128. The mixture
+# computes one expert of 128 neurons, and the router: 8 · 64 = 512 multiplications, as many as four neurons. So the dense feed-forward
+# gets 132.
+#
+# Both were trained beforehand, from ten seeds, at one learning rate. (Others are not measured.)
 
 # %% tags=["setup"]
 # Setup: ten seeds of each GPT, trained once for this lesson.
@@ -312,7 +313,8 @@ reveal(
     else "the dense one",
     says=f"After {comparison.SHORT} steps, in the mean of ten seeds, the experts' test loss is {abs(mean_lead):.2f} nats "
     + ("lower" if mean_lead > 0 else "higher")
-    + " than the dense one's. They pay in memory: with "
+    + f" than the dense one's, a factor of {math.exp(abs(mean_lead)):.2f} in probability. "
+    "The price is memory: "
     f"{long['kinds']['experts']['parameters'] / long['kinds']['dense']['parameters']:.1f} times the parameters.",
 )
 
@@ -364,8 +366,8 @@ begins = f"by {crossing:,} steps" if crossing <= lengths[-1] else "never"
 reveal(
     "08.clock",
     next(words for most, words in choices.items() if crossing <= most),
-    says=f"By the clock their mean lead begins {begins}; "
-    f"after {lengths[-1]:,} steps it is {lead_by['seconds'][-1].mean:.2f} nats, and {lead_by['steps'][-1].mean:.2f} at equal steps. "
+    says=f"In equal seconds, the experts' mean lead begins {begins}. "
+    f"After {lengths[-1]:,} of their steps it is {lead_by['seconds'][-1].mean:.2f} nats, and {lead_by['steps'][-1].mean:.2f} at equal steps. "
     "\n\n[nanochat's log](https://github.com/karpathy/nanochat/blob/master/dev/LOG.md) of February 2026 says that its branch with "
     "experts “improves per-step validation loss, but is not a net improvement on wall clock time due to MoE overhead (at least for "
     "our scale of interest of approx GPT-2 capability)”. "
@@ -405,8 +407,8 @@ explorable(
     traces,
     title=f"By the clock, the experts' mean lead begins {begins}"
     + (f"; it is clear by {clear:,} steps" if clear <= lengths[-1] else ""),
-    note="Lead over the dense GPT, mean of ten seeds. Clear: the whole 95 % interval is above 0. Seconds are a processor's, of the machine that "
-    "made the results.",
+    note="Lead over the dense GPT, mean of ten seeds. Clear: the whole 95 % interval is above 0. Seconds: "
+    "processor time on the machine that made the results.",
     alt="The experts' lead in nats, from the first to the last test: "
     + "; ".join(
         f"at equal {count} {found[0].mean:+.2f} to {found[-1].mean:+.2f}"
@@ -472,11 +474,11 @@ claim(
 # | **table** | a table, random and fixed from the start: who takes an `a`, who a `b` |
 # | **dice** | a die, thrown anew for each character |
 #
-# Frozen router and table are both random and fixed. But the table sees only the character, and the router a vector that depends on
-# what stands before it, and that changes as the GPT learns.
+# *Frozen* and *table* are both random and fixed. But the table sees only the character. The frozen router sees a vector, which depends
+# on the characters before, too, and changes as the GPT learns.
 #
-# As in your mixture, an answer counts with the probability *p* that a router gives its expert. The GPT with the table has a router, too: it
-# learns *p*, and the table chooses. The frozen router's *p* is not trained. With dice there is no router, and an answer counts fully.
+# As in your mixture, an answer is multiplied by *p*, the probability that the router gives its expert. So the GPT with the table has a
+# router, too: it learns *p*, but the table chooses. Dice have no router. There each answer has weight 1.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -506,8 +508,8 @@ reveal(
         else ""
     )
     + (
-        "So it matters who chooses. But the chooser need not learn: a fixed table leads. (With weight 1, as dice have it, it leads, too: *Further*.)\n\n"
-        "How we read this: an expert gets better if it meets the same characters again and again. The table grants it that from the "
+        "So it matters who chooses. But over these steps the chooser need not learn: a fixed table leads. (With weight 1, too: *Further*.)\n\n"
+        "How we read this (not tested): an expert learns faster if it always meets the same characters. With a table it does from the "
         "first step; a router has to find out first. "
         + (
             f"By {lengths[-1]:,} steps the two differ by {abs(late.mean()):.2f} nats (*Further*)."
@@ -565,16 +567,16 @@ with torch.no_grad():
 print(f"the GPT of your file looks ahead at {places} of 63 places")
 
 # %% [markdown]
-# Give it a text of your own, of ten thousand characters or more. In JupyterLab, open *File*, *New*, *Terminal*. 1500 is the number
-# of steps; without it there are 400.
+# Give it a text of your own, of ten thousand characters or more, as `my_text.txt` beside `my_moe.py`. In JupyterLab, open
+# *File*, *New*, *Terminal*.
 #
 # ```sh
 # python my_moe.py train my_text.txt 1500
 # python my_moe.py write "The "
 # ```
 #
-# The program prints two losses on the last tenth, which it never trains on: your GPT's, and that of counting which character follows which.
-# Does your GPT beat the counts? Who takes what? And what does it write?
+# This trains 1500 steps (without the number, 400), but never on the last tenth. There it prints two losses: your GPT's, and that
+# of a table of pairs, which counts what follows each character. Which is lower? Who takes what? What does it write?
 
 # %% tags=["quiz", "nbval-ignore-output"]
 # Questions.
@@ -595,9 +597,9 @@ quiz("08")
 # ## Recap
 #
 # - A mixture takes the feed-forward's place in each block: normalise, ask, add. Each router has its own Switch loss.
-# - Where tokens choose, no score looked ahead. Where experts choose, they do.
-# - Against a dense network of equal work, experts lead by steps after 500. By seconds, on one thread of our machine, they are behind at
-#   first, and ahead after 2,400 steps.
+# - Where tokens chose, no score looked ahead. Where experts chose, scores did.
+# - After 500 equal steps, experts lead a dense GPT that multiplies as often. In equal seconds, on one thread of our machine, they
+#   are behind at first, and ahead after 2,400 steps.
 # - It matters who chooses. After 500 steps dice lose, a frozen router gains nothing clear, a router that learns leads, and a fixed table
 #   leads by more. By 2,400 steps the router draws level.
 #
@@ -958,8 +960,8 @@ claim(
 # [Ludziejewski et al. 2025](https://arxiv.org/abs/2502.05172) find, “under fixed memory and compute budgets”, that mixtures “can
 # be more memory-efficient than dense models, contradicting conventional wisdom”. They count bytes and multiplications.
 #
-# Look at the small dense GPT first: it leads *large* without any experts. So the experts' whole lead over *large* is not due to having
-# experts. Longer trainings of *large* are not measured here.
+# Look at the small dense GPT first: it leads *large* without any experts. So having experts explains at most a part of their lead over
+# *large*. Longer trainings of *large* are not measured here.
 
 # %% tags=["measure", "nbval-ignore-output", "08.steps"]
 # Measured: who leads the large dense GPT after equally many multiplications.
@@ -970,9 +972,9 @@ for kind in ("experts", "dense"):
 # %% [markdown]
 # ### What a step takes
 #
-# A step with experts multiplies as often as a dense one. But it also routes and computes the balance loss, and characters are
-# sorted by expert, so that each expert gets a small product of its own. Here only the first 200 steps of the ten seeds' training count, so the
-# ratio differs a little from that of the whole training above. The control routes, too, and has nothing to sort: a mixture of one expert, as wide as the dense feed-forward.
+# A step with experts multiplies as often as a dense one. But it also routes, computes the balance loss, and sorts characters by
+# expert, so that each expert gets a small product of its own. The control is a mixture of one expert, as wide as the dense feed-forward:
+# it routes, too, but has nothing to sort. (Only the first 200 steps count here, so the ratio differs a little.)
 
 # %% tags=["measure"]
 # Claim 08.6.

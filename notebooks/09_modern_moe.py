@@ -189,10 +189,9 @@ table(
 )
 
 # %% [markdown]
-# A token asks 2 of Mixtral's 8 experts. In Kimi K3 it asks 16 of 896, and 2 **shared** ones, which every token asks. Two more changes
-# stand in the column *gate*. Many models choose with a bias, which moves until the experts are even (lesson 07). And many take a
-# **sigmoid** in place of the softmax, or the square root of a softplus, $\log(1 + e^z)$: such a curve scores each expert by itself, so that
-# the scores need not add up to 1.
+# A token asks 2 of Mixtral's 8 experts. In Kimi K3 it asks 16 of 896, and 2 **shared** ones, which every token asks. The column *gate*
+# shows two more changes. Many models choose with a bias, which moves until the experts are even (lesson 07). And many take a
+# **sigmoid** in place of the softmax. It scores each expert by itself, so the scores need not add up to 1. (√softplus does the same.)
 #
 # ## Count the active parameters
 #
@@ -249,7 +248,7 @@ reveal(
     "09.active",
     k3.active / 1e9,
     says=f"The chosen experts have {k3_parts['experts']:.0f} of them, about as the page says. But all the rest works for every token: attention "
-    f"has {attention:.0f}, the shared experts {shared_ones:.0f}, and all else {others:.0f}. (The publisher's figure leaves out the embedding.) Mixtral has "
+    f"has {attention:.0f}, the shared experts {shared_ones:.0f}, and all else {others:.0f}. Mixtral has "
     "little beside its experts, so there 2/8 was nearly right. Other models? Move the slider below.",
 )
 
@@ -287,8 +286,9 @@ claim(
 # ## When is a sentence right?
 #
 # A sentence promises a **gain**. We measure it over twenty seeds. The sentence is *right* if the 95 % interval of the mean gain is above
-# zero, *wrong* if it is below, and *unclear* if zero lies in it. Where an interval ends close to zero, other seeds may say otherwise. We print the mean gain in
-# accuracy and its interval.
+# zero, *wrong* if it is below, and *unclear* if zero lies in it. (Where an interval ends close to zero, other seeds may say otherwise.)
+# If it promises two gains, it is right if both are, wrong if one is wrong, and otherwise unclear. We print the gain in accuracy, and its
+# interval in brackets.
 #
 # Most sentences are judged twice, under two conditions. You speak first.
 #
@@ -312,11 +312,11 @@ verdict = check("09.verdict", verdict)
 # %% [markdown]
 # ## Balance, over which batch?
 #
-# Balance is measured over a set of tokens. Which set? A large model trains on many machines, and each gets a small part of the batch, a
-# **micro-batch**: a few texts, perhaps all of one kind. For years each machine computed its own Switch loss.
+# Balance is measured over a set of tokens. Which set? A large model trains on many machines. Each gets a small part of the batch, a
+# **micro-batch**: a few texts, perhaps all of one kind. Each machine may compute its own Switch loss.
 #
-# **Your turn.** `group` says which machine holds each token. Compute the loss of each group's tokens, and then the mean of these losses:
-# two lines. `loss` is any balance loss that takes `(probs, indices)`, such as your `switch_loss` of lesson 07. Group numbers need not be 0, 1, 2, ...: they may be 0, 2, 5.
+# **Your turn.** `group` says which machine holds each token. (The numbers may have gaps: 0, 2, 5.) Compute the loss of each group's
+# tokens, and then the mean of these losses: two lines. `loss` takes `(probs, indices)`, like your `switch_loss` of lesson 07.
 
 
 # %% tags=["exercise"]
@@ -335,16 +335,15 @@ micro_loss = check("09.micro_loss", micro_loss)
 # Now the four rules of `digits4` stand for four kinds of text. Twenty mixtures (8 experts of 8 neurons, one chosen, 400
 # steps) are balanced over the *whole batch*, and twenty in four *groups of one rule* each. (This takes half a minute.)
 #
-# **Specialisation** says how much the choice of expert tells about the rule: 0 is nothing. It would be 1 with one expert for each rule; eight
-# experts that share the images evenly stay below that.
+# **Specialisation** says how much the choice of expert tells about the rule. 0 is nothing, and 1 is one expert for each rule. Eight
+# experts that share the images evenly stay below 1.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
     "09.qiu",
     "Qiu et al. (2025) compute the loss over the whole batch: it “yields excellent performance gains” and “also greatly improves the domain "
-    "specialization of MoE experts”. So, against groups of one rule, it promises more accuracy and more specialisation. (With two gains, a sentence is right if both are, wrong if one is wrong, "
-    "and otherwise unclear.) Is that right here, with a "
+    "specialization of MoE experts”. So, against groups of one rule, it promises two gains: accuracy and specialisation. Is that right here, with a "
     "Switch loss of 0.1, and with a weaker one of 0.01?",
     choices=either("with 0.1", "with 0.01"),
 )
@@ -480,11 +479,10 @@ claim(
 # %% [markdown]
 # ## Or no loss
 #
-# Another choice is lesson 07's **bias**, without any loss. After each step, the bias of every expert with less than the
-# mean load goes up by a fixed rate, and that of every expert with more goes down. (In bfloat16, it
-# [stops moving](museum.ipynb#the-selection-bias-stops-moving).)
+# Another choice is lesson 07's **bias**, without any loss. After each step, it goes up by a fixed rate for experts below the mean load,
+# and down for those above it. (In bfloat16, it [stops moving](museum.ipynb#the-selection-bias-stops-moving).)
 #
-# We take what Wang et al. take: a sigmoid gate, and a rate of 0.001. (In lesson 07, with a softmax and raw pixels, that rate was too slow.
+# Like Wang et al., we take a sigmoid gate and a rate of 0.001. (In lesson 07, with a softmax and raw pixels, that rate was too slow.
 # This takes some seconds.)
 
 # %% tags=["guess", "nbval-ignore-output"]
@@ -526,9 +524,8 @@ reveal(
     true_of(either("against 0.01", "against 0.1"), heard[WANG_WEAK][0], heard[WANG][0]),
     says=f"Against 0.1 the sentence is {heard[WANG][0]}: {in_words(strong)} points. Against 0.01 it is {heard[WANG_WEAK][0]}: {in_words(weak)} points. "
     "The table below has the load.\n\n"
-    "Does the bias gain, or does the loss cost? A loss adds a pull of its own to the router's training; a bias only moves the choice. Beside mixtures without any "
-    f"balance, the bias is at {in_words(right[2] - right[3])} points, and the loss of 0.1 at {in_words(right[0] - right[3])}.\n\n"
-    f"Beside a softmax with a loss of 0.1, the bias is at {in_words(right[2] - whole_right)} points. (That changes the gate, too.)",
+    "Does the bias gain, or does the loss cost? Compared with mixtures without any "
+    f"balance, the bias is at {in_words(right[2] - right[3])} points, and the loss of 0.1 at {in_words(right[0] - right[3])}.",
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -570,14 +567,21 @@ def multiplications(n_experts, width, k):
 # %%
 multiplications = check("09.multiplications", multiplications)
 
+# %% [markdown]
+# Fedus et al. (2021): “when keeping the FLOPS per token fixed, having more parameters (experts) speeds up training”. So are 16 experts
+# ahead of 2 after 400 steps? We compare them twice:
+#
+# - *With equal experts*, each has 8 neurons. The router is not counted.
+# - *At equal multiplications*, the router is counted, so each of the 2 experts gets more neurons.
+#
+# (Measuring takes half a minute.)
+
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
     "09.fedus",
     f"By your count, 2 experts of 8 neurons do {multiplications(2, 8, 1):,} multiplications, and 16 do {multiplications(16, 8, 1):,}, the router "
-    f"{64 * 16:,} of them. Fedus et al. (2021): “when keeping the FLOPS per token fixed, having more parameters (experts) speeds up training”. So are 16 "
-    "experts ahead of 2 after 400 steps? We compare them twice. With equal experts, each has 8 neurons, as papers do it, and the router is not counted. At equal "
-    "multiplications it is counted, so each of the 2 experts gets more neurons. (Measuring takes half a minute.)",
+    f"{64 * 16:,} of them. Is the sentence of Fedus et al. right here?",
     choices=either("at equal multiplications", "with equal experts"),
 )
 
@@ -611,9 +615,9 @@ gained = [f"{(many[2 * n] - many[n]).mean():.1f}" for n in counts[:-1]]
 reveal(
     "09.fedus",
     true_of(either("at equal multiplications", "with equal experts"), paid, fixed),
-    says=f"With equal experts it is {fixed}: 16 experts of 8 neurons gain {in_words(many[16] - many[2])} points over 2. (Each doubling, from 1 to 16, gained: "
+    says=f"With equal experts the sentence is {fixed}: 16 experts of 8 neurons gain {in_words(many[16] - many[2])} points over 2. (Each doubling, from 1 to 16, gained: "
     f"{', '.join(gained)} points.)\n\n"
-    f"But the router costs, too: in large models a small part, and here, with 16 experts, more than the chosen expert. Let the 2 experts have "
+    f"But the router costs, too: here, with 16 experts, more than the chosen expert. Let the 2 experts have "
     f"{wide} neurons each, for equal multiplications. Then it is {paid}: {in_words(over_wide)} points, over thirty seeds.\n\n"
     "And beside a dense network, which needs no router? The picture shows it.",
 )
@@ -661,7 +665,7 @@ claim(
 # experts need a router with twice as many rows. So three mixtures meet:
 #
 # - **A**: 16 experts of 4 neurons, 2 chosen.
-# - **B**: 8 experts of 8 neurons, 1 chosen. These are A's before the cut.
+# - **B**: 8 experts of 8 neurons, 1 chosen. This is A before the cut.
 # - **C**: 8 experts of 15 neurons, 1 chosen. It costs about as much as A, the router counted.
 
 # %% tags=["guess", "nbval-ignore-output"]
@@ -716,14 +720,16 @@ four_chosen, two_shared = (
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
 DAI = "Dai 2024:\na shared expert beside one chosen"
+DAI_TWO = "Dai 2024:\ntwo shared beside two chosen"
+by_two = judge(DAI_TWO, {"points": two_shared - four_chosen})
 has_one = [model.year for model in mixtures.values() if model.choices.n_shared_experts]
 years = [model.year for model in mixtures.values()]
 reveal(
     "09.shared",
     judge(DAI, {"points": shared - finer}),
     says=f"{in_words(shared - finer)} points with a shared expert.\n\n"
-    "Beside it, the router chooses only one. Now let four experts of 2 neurons work, so that it chooses two beside two shared ones. Against four chosen, "
-    f"this is {verdict(two_shared - four_chosen)}: {in_words(two_shared - four_chosen)} points.\n\n"
+    "But then the router chooses only one. Let it choose two, beside two shared ones, all of 2 neurons. Against four chosen, "
+    f"this is {by_two}: {in_words(two_shared - four_chosen)} points.\n\n"
     f"Of the {len(years)} models in the table, {len(has_one)} have a shared expert"
     f"{', all of 2026 among them' * (has_one.count(2026) == years.count(2026))}.",
 )
@@ -757,8 +763,16 @@ upcycle = check("09.upcycle", upcycle)
 #
 # - Nakamura et al. (2025): upcycling “leads to initial performance gains”, but “the training progresses slower than when trained
 #   from scratch, leading to suboptimal performance in the long term”.
-# - Komatsuzaki et al. (2022) paid for a dense network, and then half as much again for training on after upcycling. Then their models “also outperform
+# - Komatsuzaki et al. (2022) train on after upcycling, for half of the dense network's cost. Then their models “also outperform
 #   sparse models trained from scratch on 100% of the initial dense pretraining computation budget”.
+#
+# In our mixtures, that means:
+#
+# | | upcycled train on for | from scratch train for | promised to lead |
+# |---|---|---|---|
+# | Nakamura et al. | 50 steps | 50 steps | upcycled |
+# | Nakamura et al. | 400 steps | 400 steps | from scratch |
+# | Komatsuzaki et al. | half of the dense network's cost | the dense network's cost | upcycled |
 
 # %% tags=["measure"]
 # Counted: what the dense network cost, in steps of the mixture, whose router costs extra.
@@ -773,9 +787,9 @@ half = max(step for step in WATCHED if step <= as_mixture / 2)
 papers = ["both", "Komatsuzaki et al. alone", "Nakamura et al. alone", "neither"]
 guess(
     "09.papers",
-    "Who is right here? Nakamura et al. are, if the upcycled are ahead after 50 steps, and behind after 400. Komatsuzaki et al. are, if "
-    f"{half} steps after upcycling beat {budget} from scratch. (By your count, {dense_steps} dense steps cost as much as {as_mixture:.0f} of the "
-    f"mixture, whose router costs extra. {budget} and {half} are the steps that we watch nearest to that, and to its half.)",
+    f"By your count, {dense_steps} dense steps cost as much as {as_mixture:.0f} of the mixture, whose router costs extra. Of the steps that "
+    f"we watch, {budget} is the nearest below that, and {half} the nearest below its half. So Komatsuzaki et al. are right if {half} steps after "
+    f"upcycling beat {budget} from scratch. Nakamura et al. are right if both of their rows are. Who is right here?",
     choices=papers,
 )
 
@@ -820,10 +834,10 @@ said = judge(NAKAMURA, gains), judge(KOMATSUZAKI, {"points": late})
 reveal(
     "09.papers",
     true_of(papers, *said[::-1]),
-    says=f"Nakamura et al.: {said[0]}. Beside those from scratch, the upcycled are at {in_words(upcycled[50] - scratch[50])} points after 50 steps, and at "
-    f"{in_words(upcycled[400] - scratch[400])} after 400.\n\n"
-    f"Komatsuzaki et al.: {said[1]}. {half} steps after upcycling are at {in_words(late)} points beside {budget} from scratch. And with the dense network's "
-    f"steps, the upcycled paid for {as_mixture + half:.0f}, those from scratch for {budget}."
+    says=f"Nakamura et al.: {said[0]}. Upcycled over scratch, after 50 steps: {in_words(upcycled[50] - scratch[50])} points. "
+    f"Scratch over upcycled, after 400: {in_words(scratch[400] - upcycled[400])}.\n\n"
+    f"Komatsuzaki et al.: {said[1]}. Upcycled over scratch, {half} steps against {budget}: {in_words(late)} points. And with the dense network's "
+    f"cost, the upcycled paid for {as_mixture + half:.0f} steps, those from scratch for {budget}."
     + " So upcycling pays here if the dense network is there already, and if you stop early."
     * (verdict(late) == "wrong")
     + "\n\nThe experts start equal. How do they become different? The router sends them different images, so their gradients differ.",
@@ -916,10 +930,11 @@ claim(
 # %% [markdown]
 # ## The referee's verdicts
 #
-# Nearly all that you judged, in one picture. Compare the two rows of Qiu, Wang, Fedus and Krajewski: one sentence, two conditions, and another
-# verdict. (Another verdict need not be another effect: where two intervals overlap, the picture cannot tell.) Wrong
-# *here* does not refute a paper, whose models and data are far larger. So ask of every such sentence: at which cost, after how many
-# steps, with which coefficient, and against what?
+# Here is nearly all that you judged. Qiu, Wang, Fedus, Krajewski and Dai have two rows each: one sentence, two conditions. Does the verdict
+# stay? (A different verdict need not mean a different effect: where two intervals overlap, the picture cannot tell.)
+#
+# Wrong *here* does not refute a paper, whose models and data are far larger. So ask of every such sentence: at which cost, after how
+# many steps, with which coefficient, and against what?
 
 # %% tags=["draw", "nbval-ignore-output", "09.qiu", "09.wang", "09.fedus", "09.finer", "09.shared", "09.papers"]
 # Drawn: what sources say, and what was measured here.
@@ -933,8 +948,8 @@ rows = {
 interval_chart(
     rows,
     title=f"Of {len(heard)} comparisons, {found.count('right')} end right here, {found.count('wrong')} wrong, {found.count('unclear')} unclear",
-    note="✓ right, ✗ wrong, ? unclear. Nakamura's sentence promises two gains: one comparison, two rows. Qiu promises more specialisation, too, "
-    "and Wang less load for the busiest: these are judged, and not drawn. digits4, standardised, means and 95 % intervals over twenty seeds (Fedus at equal multiplications: thirty).",
+    note="✓ right, ✗ wrong, ? unclear. Nakamura's sentence promises two gains: one comparison, two rows (in the second, a lead of scratch is "
+    "the gain). Judged, but not drawn: Qiu's specialisation and Wang's load. digits4, standardised, means and 95 % intervals over twenty seeds (Fedus at equal multiplications: thirty).",
     colors={row: {"✓": "holds", "✗": "fails"}.get(row[0], "muted") for row in rows},
     unit="points gained (below 0: lost)",
     zero=0,
@@ -958,11 +973,11 @@ mine = my_moe()
 #
 # ## Recap
 #
-# - Most models of today choose many small experts. More than k/E of their parameters are active.
+# - Most models in the table have many small experts. More than k/E of their parameters are active.
 # - A strong loss in groups of one kind takes away what experts specialise in. The whole batch keeps it, and so do random groups here.
 # - With a sigmoid gate, a bias keeps the load more even than the two losses that we tried (rate 0.001, 400 steps; another rate may not). A
 #   softmax with a loss of 0.1 gets more right.
-# - Each doubling of the experts gained less, up to 16. The router has to be paid for. Count it when experts are cut finer, too.
+# - Each doubling of the experts, up to 16, gained less than the one before. Count the router's cost, also when experts are cut finer.
 # - One shared expert beside one chosen lost against two chosen. Two shared beside two chosen, against four chosen, is unclear.
 # - Copies of a network trained for 800 steps save the beginning. On average, mixtures from scratch overtake them between 100 and 200
 #   steps, and at 400 they are clearly ahead.

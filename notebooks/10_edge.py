@@ -131,9 +131,9 @@ reveal(
 )
 
 # %% [markdown]
-# Was that to be expected? If tokens drew their experts at random, there would be a formula. Begin with one expert: with which
-# probability does a token not ask for it, if it draws `k` different ones of `E`? With which probability does none of the
-# `n` tokens ask for it? So how many of the `E` are asked for, on average?
+# Was that to be expected? If each token drew `k` different experts of `E` at random, there would be a formula. Begin with one
+# expert. What is the probability that one token does not ask for it? That none of `n` tokens asks for it? So how many of the `E`
+# are asked for, on average?
 #
 # **Your turn.** One line.
 
@@ -150,11 +150,11 @@ def distinct(E, k, n):
 distinct = check("10.distinct", distinct)
 
 # %% [markdown]
-# Now move the slider: from the one token of a phone over the few of a workstation to the thousands of a data centre. An expert
+# Now move the slider: from one token on a phone, past a few on a workstation, to thousands in a data centre. An expert
 # lights up when its weights are read; each row is a block. Two bars grow: what is read, and what is multiplied. Which one stops?
 #
 # Then switch from tokens *from anywhere* in the texts to tokens *in a row*, neighbours in one text. Which of them does your formula
-# describe? (For the mean, 2 of 16 is the same as one of 8 in each of two blocks.)
+# describe? (On average, one of 8 in each of two blocks comes to the same as 2 of 16.)
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: tokens at once.
@@ -196,7 +196,8 @@ sweep(
 )
 
 # %% [markdown]
-# Soon all is read, and multiplying goes on: with thousands of tokens, each weight that is read serves hundreds. This lesson is about the left end of the slider, the next one about the right.
+# Soon all experts are read, but the multiplying still grows: with thousands of tokens, each weight that is read serves hundreds of
+# them. This lesson is about the left end of the slider, the next one about the right.
 #
 # Tokens from anywhere nearly follow your formula, and neighbours ask for fewer. (So do those of ten more GPTs: *Further*.)
 
@@ -233,8 +234,8 @@ tokens_per_second = check("10.tokens_per_second", tokens_per_second)
 # - `large` is dense, with as many as all sixteen.
 #
 # What was read a moment ago may still lie in the processor's **cache**, a small and fast store of its own, and need not come from memory
-# again. In a large model that does not happen: until a layer has its turn again, the others have pushed it out. So we build many layers
-# of each sort, and use them in turn.
+# again. In a large model that does not happen: before a layer is used again, the others have pushed it out. So we build many
+# layers of each sort, and use them in turn.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -325,7 +326,8 @@ reveal(
     says=f"{faster:.1f} times as many as the large layer ({each_round.min():.1f} to {each_round.max():.1f} in {len(each_round)} rounds). "
     f"Compared with the small layer, which reads as much, the mixture takes {best['mixture'] / best['small']:.2f} times as long: presumably the "
     f"router, the choice, and a few small products in place of two large ones take time, too.\n\nOne thread got {per_second / 1e9:.1f} GB a second, by "
-    "multiplying a matrix of the small layer's size with a token. With that we predict."
+    "multiplying a matrix of the small layer's size with a token. The next picture predicts with that. "
+    "For the small layer it nearly has to fit; the other layers are the test."
     + (
         " (The layers fill less than three times the cache, so a part may have come from there.)"
         if CACHE and filled < 3 * CACHE
@@ -333,16 +335,16 @@ reveal(
     )
     + "\n\n“MoE can speed up inference on edge devices like laptops”: "
     + (
-        "so it does, compared with a dense layer of its whole size. Compared with one that reads as much, it does not."
+        "our layer is faster than a dense layer of its whole size, but not than one that reads as much."
         if faster > 1.5
-        else "on this machine it does not, not even beside a dense model of its whole size."
+        else "on this machine our layer is not faster, not even than a dense layer of its whole size."
     ),
 )
 
 # %% [markdown]
-# And does a layer wait for its weights, or for the multiplying? One row of the picture gives a part of the answer. It is *one* `small` layer, called again
-# and again, so that it may stay in the cache. It multiplies as much as any other small layer. If it is faster, the others spend at least the
-# difference waiting for memory.
+# Does a layer wait for its weights, or for the multiplying? Look at the row *from cache*. It is *one* `small` layer, called again
+# and again. It multiplies as much as the other small layers, but its weights may stay in the cache. If it is faster, the others
+# wait for memory, at least for the difference.
 
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -420,8 +422,8 @@ picture(
     partial(draw_speeds, wide),
     title=f"From memory, measured is {min(over.values()):.2f} to {max(over.values()):.2f} of predicted. The small layer is "
     f"{from_cache:.1f} times as fast from the cache",
-    note=f"Layers of width 768 with 4 bytes a weight, one thread. “From cache” is one small layer, again and again. Number: measured over predicted. Predicted with {per_second / 1e9:.1f} GB a second, as measured; above 1, the layer got its weights "
-    "faster than that. The fastest round of each.",
+    note=f"Layers of width 768 with 4 bytes a weight, one thread. “From cache” is one small layer, again and again. Number: measured (fastest round) over predicted (with {per_second / 1e9:.1f} GB a second). Above 1, the layer got its "
+    "weights faster than that.",
     alt=in_words(wide),
     height=220,
 )
@@ -444,9 +446,9 @@ claim(
 )
 
 # %% [markdown]
-# By as much as the small layer is slower than from the cache, it waits for memory. Does the prediction hold for a real model, too? Somebody [timed](https://inventivehq.com/blog/moe-on-cpu-benchmark) four dense models and a
-# mixture, Qwen3-30B-A3B, on one desktop processor. What a dense model reads for a token, times its tokens a second, is the
-# bandwidth of that machine. With the mean of the four, your function predicts the mixture.
+# Does the prediction hold for a real model, too? Somebody [timed](https://inventivehq.com/blog/moe-on-cpu-benchmark) four dense
+# models and a mixture, Qwen3-30B-A3B, on one desktop processor. If reading is the whole cost, a dense model shows the bandwidth:
+# the bytes it reads for a token, times its tokens a second. With the mean of the four, your function predicts the mixture.
 
 # %% tags=["measure"]
 # Predicted and measured: a real mixture, from the speed of four dense models.
@@ -470,15 +472,15 @@ print(f"The mixture: predicted {says:.1f} tokens a second, measured 10.6.")
 print(f"If a token read all of its weights: {np.mean(found) / 18557e6:.1f}.")
 
 # %% [markdown]
-# The prediction is a little too high, but far from what reading everything would give. (And our own GPT? It is so small that other work takes the time:
-# *Further*.)
+# The prediction is a little too high. But the measured speed is far above what reading all weights would give. (And our own GPT?
+# It is so small that other work takes the time: *Further*.)
 
 # %% [markdown]
 # ## Will it run here?
 #
 # A model runs from memory if *all* of its weights fit. If not, experts may stay on disk, and are read from there when a token asks
-# for them: **offloading**. What every token uses must fit, and the experts of one token. Which other experts are in memory is left to
-# chance, for now.
+# for them: **offloading**. We assume that memory must hold what every token uses, and the experts of one token. Which other experts
+# it holds is left to chance, for now.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -528,8 +530,8 @@ reveal(
 )
 
 # %% [markdown]
-# Now every model that the course counts. In JupyterLab the sliders begin with your machine: its memory, and the bandwidth that
-# one thread got above. (All threads together get more.)
+# Now try all the models that the course counts. In JupyterLab the sliders begin with your machine's memory, and the bandwidth that
+# one thread got above. (All threads together may get more.)
 #
 # Set the memory to 32, and then raise the bandwidth. Whose tokens a second rise with it, and whose hardly?
 
@@ -570,15 +572,15 @@ sweep(
 )
 
 # %% [markdown]
-# Those that run from memory get faster. Those with experts on disk gain little, as they wait mostly for the disk. So it would help to have just those experts in memory
-# that are asked next. How?
+# Models that run from memory get faster. Those with experts on disk gain less, as they also wait for the disk. It would help if the
+# experts that are asked next were already in memory. How?
 
 # %% [markdown]
 # ## A cache of experts
 #
-# Memory can serve the disk as the processor's cache serves memory: it keeps what was fetched. If a token asks for an expert that is
-# there, that is a **hit**. If not, the expert is fetched, and another has to go. Often that is the **least recently used** one (LRU): the one
-# whose last use is longest ago.
+# Memory can be a cache for the disk: it keeps the experts that were fetched. If a token asks for one that is there, that is a **hit**.
+# If not, the expert is fetched, and if no room is left, another has to go. Often that is the **least recently used** one (LRU): its
+# last use is longest ago.
 #
 # We try it on ten GPTs that were trained once and stored. They have four blocks, in each of which a token asks for two of eight experts.
 # So a token's **demand** is 8 of 32. They read token by token, and each token goes through block after block.
@@ -621,14 +623,14 @@ never_move = [100 * room / (BLOCKS * E) for room in ROOMS]  # a fixed set, on av
 reveal(
     "10.cliff",
     shared[below],
-    says=f"Room for 7 gives {shared[between_them]:.0f} hits of a hundred, room for 8 gives {shared[at]:.0f}. "
-    + (
+    says=(
         "Between two visits to a block, the three other blocks ask for six experts. These fill a cache of six, so the block's own experts "
         "are gone, whatever the router chooses. "
         if shared[below] < 1 < shared[at]
-        else "So there is no cliff at a token's demand. "
+        else "A token's demand is no limit here. "
     )
-    + f"Six experts drawn at random that never move would get {never_move[below]:.0f} on average.",
+    + f"Room for 7 gives {shared[between_them]:.0f} hits of a hundred, room for 8 gives {shared[at]:.0f}. "
+    f"A fixed set of six, drawn at random, would get {never_move[below]:.0f} on average.",
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -652,14 +654,14 @@ curves(
 )
 
 # %% [markdown]
-# Below a token's demand, this cache has fewer hits than a fixed set drawn at random: it gives up the experts of the very block that
-# comes next. With room for a token's demand or more, it has more hits than the fixed set. (*Further* gives each block a part of the room, and has caches that others measured.)
+# Below a token's demand, this cache has fewer hits than a fixed set drawn at random. LRU gives up the experts whose last use
+# is longest ago, and those belong to the block that comes next. With room for a token's demand or more, it has more hits than the
+# fixed set. (*Further* gives each block a part of the room, and has caches that others measured.)
 
 # %% [markdown]
 # ## Fewer experts than trained
 #
-# A cache fetches less. One can also ask for less: for fewer experts than a mixture was trained with. We try it on `digits4`, with
-# eight experts.
+# Another way to fetch less: ask for fewer experts than the mixture was trained with. We try it on `digits4`, with eight experts.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -760,10 +762,10 @@ quiz("10")
 # - With one token at a time and 4 bytes a weight, our layers of width 768 needed about as long as reading their active weights takes.
 # - The mixture was faster than a dense layer of its whole size, but not faster than one that reads as much. To run from memory, all its weights
 #   must fit, not only the active ones.
-# - If not all fit, experts may stay on disk. Then a token waits for those that it asks for there.
-# - An LRU cache for all blocks has no hit if it holds no more than the other blocks ask for in between. For many hits, it needs room for at
-#   least a token's demand.
-# - Asked with one expert, a mixture that was trained with four is worse than one that was trained with one.
+# - If not all fit, experts may stay on disk. Then a token waits for those that it needs from there.
+# - An LRU cache for all blocks has no hit if it holds no more than the other blocks ask for in between. In our GPTs, it beat a fixed
+#   set only with room for at least a token's demand.
+# - On `digits4`, asked with one expert, a mixture trained with four was worse than one trained with one.
 #
 # **Sources.** Reading against computing: [Williams et al. 2009](https://doi.org/10.1145/1498765.1498785).
 
@@ -943,10 +945,9 @@ table(
 )
 
 # %% [markdown] tags=["10.cliff"]
-# Little room, few hits: in this direction they agree. (Of these rooms two lie in our picture. gpt-oss's is on its steep part. FreeToken's is above a token's demand, where our GPTs have
-# many hits, and FreeToken had few.) In our GPTs a token
-# asks for a quarter of all experts; in FreeToken's model, for 2 %. So room for the demand can still be few of all experts, which may be
-# why.
+# Little room, few hits: on this they agree. Two rooms lie in our picture: gpt-oss's on its steep part, and FreeToken's above a
+# token's demand. There our GPTs have many hits, but FreeToken had few. This may be why: in our GPTs a token asks for a quarter of all
+# experts, in FreeToken's model for 2 %. So room for the demand can still be few of all experts.
 
 # %% [markdown]
 # (Measured in [colibri 223](https://github.com/JustVugg/colibri/pull/223),

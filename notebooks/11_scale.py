@@ -155,8 +155,8 @@ behind = {n: over(n, "small") for n in (1, 16, 256, 1024)}
 worst = max(behind, key=behind.get)
 read = distinct_experts(E, K, 16)
 why = {
-    1: f"It asks {K} experts, so as much is read as for the small layer. The rest is the router, and more calls.",
-    16: f"They ask {read:.0f} of {E} experts: {read / K:.0f} times as much is read (not as long: both compute, too), and each expert serves about {16 * K / read:.0f}.",
+    1: f"It asks {K} experts, so as much is read as for the small layer. The rest is probably the router, and more calls.",
+    16: f"They ask about {read:.0f} of {E} experts, so {read / K:.0f} times as much is read for as much arithmetic, and each expert serves about {16 * K / read:.0f}.",
     256: f"All {E} are read, but each serves {256 * K // E}.",
     1024: f"Each serves {1024 * K // E}: reading counts little now, and both layers compute equally much. The rest is probably sorting, and sixteen small products in place of one.",
 }
@@ -180,9 +180,9 @@ reveal(
 # A dense layer reads its weights once, however many tokens come, and computes with them for each token. With few tokens it waits
 # for its weights, with many for its arithmetic. At one number of tokens, both take equally long.
 #
-# Say that a machine does $F$ floating-point operations (FLOP) while it reads one byte, and that a weight has $b$ bytes. While one weight is
-# read, the machine does $F b$ FLOP. A token needs 2 with it, a multiplication and an addition. So with $F b / 2$ tokens, computing takes
-# as long as reading.
+# Say that a machine does $F$ floating-point operations (FLOP) while it reads one byte, and that a weight has $b$ bytes. While it reads one
+# weight, it can do $F b$ FLOP. Each token takes 2 FLOP with this weight, a multiplication and an addition. So with $F b / 2$ tokens,
+# computing takes as long as reading.
 #
 # An expert is such a layer, too. But of $T$ tokens it gets only $T k / E$, on average.
 #
@@ -202,8 +202,11 @@ def crossing(n_experts, top_k, flop_per_byte, bytes_a_weight):
 crossing = check("11.crossing", crossing)
 
 # %% [markdown]
-# How many FLOP per byte does your machine do? The small layer tells: with one token it reads, with many it computes. From that alone
-# your `crossing` predicts how many tokens the *mixture* needs.
+# How many FLOP per byte does your machine do? The small layer tells: with one token it mostly reads, with many it mostly computes. From
+# this your `crossing` predicts how many tokens the *mixture* needs.
+#
+# To check it, we time the mixture itself with two numbers of tokens. One part of its time is fixed. The rest, computing, grows with the
+# tokens. With how many tokens are the two parts equal?
 
 # %% tags=["measure"]
 # Claim 11.1.
@@ -299,11 +302,11 @@ def three_regimes(figure, theme):
 
 picture(
     three_regimes,
-    title=f"Computing takes as long as all the rest with {np.median(measured):,.0f} tokens at once; the formula, for reading alone, "
+    title=f"With {np.median(measured):,.0f} tokens at once, computing takes as long as all the rest; the formula, for reading alone, "
     f"says {np.median(predicted):,.0f}",
     note=f"One thread, {np.median(bytes_a_second) / 1e9:.0f} GB and {np.median(flop_a_second) / 1e9:.0f} GFLOP a second: "
     f"{np.median(flop_per_byte):.0f} FLOP per byte. Dashed: predicted from these two, reading first and computing after. "
-    "Measured: the fastest calls, which with few tokens ask fewer experts than the average.",
+    "Solid: the fastest calls. With few tokens, these often ask fewer experts than the average call.",
     alt="The mixture's time over another layer's, measured and predicted: "
     + "; ".join(
         f"{n:,} tokens: small {over(n, 'small'):.2f}, {expected(n, 'small'):.2f}, "
@@ -314,13 +317,13 @@ picture(
 )
 
 # %% [markdown]
-# Did yours come later than the formula's? One likely reason: choosing, sorting and calling sixteen experts cost some time however few the tokens
-# are, and our measurement cannot tell it from reading. Against the large layer the mixture always wins, and least where nearly all experts are
-# read for few tokens each.
+# Is the measured number larger than the formula's? A likely reason: choosing, sorting and calling sixteen experts take time even for few
+# tokens, and our measurement cannot tell this from reading. The mixture beats the large layer throughout, by the smallest margin where
+# nearly all experts are read for few tokens each.
 
 # %% [markdown]
-# And a published model in a data centre? The same two numbers stand in every data sheet. NVIDIA's data sheet of the H100, a graphics processor (GPU), says how much it
-# computes (in bfloat16, 2 bytes a weight) and reads in a second. Your `crossing` says the rest.
+# And a published model in a data centre? NVIDIA's data sheet of the H100, a graphics processor (GPU), says how much it reads in a second,
+# and how much it computes (in bfloat16, 2 bytes a weight). Your `crossing` says the rest.
 
 # %% tags=["measure"]
 # Given: the data sheet of the H100, and the configs of published models.
@@ -343,17 +346,16 @@ table(
     {name: on_h100(name) for name in shown},
     title=f"DeepSeek-V3 needs {on_h100('DeepSeek-V3')[1]} tokens at once before computing takes as long as reading its experts",
     note=f"The experts alone, at the data sheet's peak: {FLOPS / 1e12:.0f} TFLOP and {BANDWIDTH / 1e12:.2f} TB a second, "
-    f"{FLOPS / BANDWIDTH:.0f} FLOP per byte. In 8 bits, half the bytes and twice the arithmetic, the numbers are the same.",
+    f"{FLOPS / BANDWIDTH:.0f} FLOP per byte.",
 )
 
 # %% [markdown]
-# A model reads a prompt all at once (**prefill**). Then it writes the answer step by step (**decode**), and a step makes one token for
-# each user. So in decode that many tokens at once are that many users, all waiting for their next token at the same moment. More GPUs
-# do not change this: they add arithmetic and bandwidth alike.
+# A model reads a prompt all at once (**prefill**). Then it writes the answer step by step (**decode**), and each step makes one token for
+# each user. So in decode, that many tokens at once are that many users, all waiting for their next token at the same moment.
 #
 # *"A high volume of requests is needed"*: true. One user reads only $k$ experts, and gains over a dense model of the same size. Most of
-# that is lost where the users ask for nearly all experts. For the experts' own time, the full gain comes back only with that many
-# users, and with more if a machine reads first and computes after. (Contexts, which come below, keep a whole model's gain smaller.)
+# this gain is lost when the users together ask for nearly all experts. For the experts alone, the full gain comes back only with at least
+# as many users as the table says.
 
 # %% [markdown]
 # ## A place for every token
@@ -361,9 +363,8 @@ table(
 # So far each expert took whatever came. But machines like fixed shapes, so a lot of code gives each expert **room** for a fixed number of choices: its even share of them,
 # times a **capacity factor**. A choice that finds its expert full is **dropped**: this expert does nothing for that token.
 #
-# **Your turn.** Choices come token by token, and who comes first, stays: a choice finds room if its expert was asked at most `room`
-# times so far, this choice included. `asked` has a row for each choice, with True in its expert's column. Two lines: each
-# choice's place at its expert, and who stays.
+# **Your turn.** Choices come token by token, and each expert keeps its first `room` choices. `asked` has a row for each choice, with True
+# in its expert's column. Write two lines: each choice's place at its expert (the first has place 1), and which choices stay.
 
 
 # %% tags=["exercise"]
@@ -426,9 +427,9 @@ reveal(
 
 
 # %% [markdown]
-# And if some are more popular? At a **skew** of 1 the first expert is drawn first twice as often as the second, three times as
-# often as the third, and so on. At a skew of 0 all are equally popular. Move the factor: when is nothing dropped any more, and how much
-# of the room is empty then?
+# And if some are more popular? At a **skew** of 1 the first expert is twice as popular as the second (twice as likely to be drawn
+# first), three times as popular as the third, and so on. At a skew of 0 all are equally popular. Move the factor: when is nothing
+# dropped any more, and how much of the room is empty then?
 
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -456,19 +457,19 @@ sweep(
 )
 
 # %% [markdown]
-# Room for the hottest expert is room for every expert, and empty room is computed all the same. So some accept drops, at a price in
-# accuracy (*Further* measures it). DeepSeek-V3 drops nothing: it keeps the load even enough. And code that takes slices of any
-# length, as the mixture above does, needs no fixed room.
+# Every expert gets as much room as the hottest, and empty room is computed, too. So some models accept drops, at a price in accuracy
+# (*Further* measures it). DeepSeek-V3 drops nothing: it keeps the load even enough. And code that takes slices of any length, as our
+# mixture does, needs no fixed room.
 
 # %% [markdown]
 # ## A queue and a price
 #
-# Back to the first sentence of the post: *"a fraction of inference cost"*. Who serves a model pays for its GPUs, busy or not. A
-# **replica** is one copy of a model, with the GPUs that hold it. When more requests come than one replica can serve in time, another one
+# Back to the first sentence of the post: *"a fraction of inference cost"*. Whoever runs a model pays for its GPUs, busy or not. A
+# **replica** is one copy of a model, on `gpus` GPUs. It can serve `most` requests a second in time. If more come, another replica
 # is rented.
 #
-# **Your turn.** Each second `rate` requests come, and every rented GPU is paid for one second. How many **GPU-seconds** is that a
-# request?
+# **Your turn.** Each second `rate` requests come, and each rented GPU is paid for one second. How many **GPU-seconds** does one
+# request cost?
 
 
 # %% tags=["exercise"]
@@ -485,15 +486,15 @@ def price(rate, most, gpus):
 price = check("11.price", price)
 
 # %% [markdown]
-# How many requests can a replica serve in time? The course simulates its queue, step by step. Between two steps those that are done
-# leave, and waiting ones join (**continuous batching**). A request wants 100 tokens on average, and should be done within 3 seconds, on
-# average. Its prompt was already read. (Prefill comes at the end of this section.)
+# How many requests can a replica serve in time? The course simulates its queue, step by step. Between two steps, finished requests leave
+# and waiting ones join (**continuous batching**). A request wants 100 tokens, and should be done within 3 seconds, both on average. For
+# now, its prompt is already read.
 #
-# A GPU's step reads weights and computes with them at once, as we take it, so the longer of the two counts. (On our processor we added the
-# two.) Then it reads contexts. Users share the weights,
-# but each has a context of their own, here 1,000 tokens: what was said so far, kept as keys and values in a **key-value cache**.
+# How long is a step? We assume that a GPU reads weights and computes with them at the same time, so the longer of the two counts. Then it
+# reads the contexts. Users share the weights, but each has a context of their own, here 1,000 tokens. Its keys and values are kept in a
+# **key-value cache**.
 #
-# The **mixture** is Mixtral 8x7B. The **large** model is dense and has as many weights. Both need two H100s. (What these send each
+# The **mixture** is Mixtral 8x7B. The **large** model is dense and has as many weights. Each needs two H100s. (What these send each
 # other is left out.)
 
 
@@ -659,8 +660,7 @@ claim(
 )
 
 # %% [markdown]
-# A token of the mixture asks a quarter of the experts. Why does a request not cost a quarter? Look into a step with as many requests as
-# find room.
+# A token asks a quarter of the experts. Why does a request not cost a quarter? Look at a step with as many requests as memory holds.
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Computed: what a full step does.
@@ -680,9 +680,8 @@ table(
 )
 
 # %% [markdown]
-# Memory holds fewer contexts than the mixture's experts need tokens, so the mixture still waits for its weights, and the large model already
-# for its arithmetic. And both read the same contexts on top. With
-# longer contexts, these take most of a step (*Further*).
+# Memory has no room for as many requests as the mixture needs. So the mixture still waits for its weights, while the large model waits for
+# its arithmetic. Both read the same contexts on top. Longer ones can take most of a step (*Further*).
 #
 # So far prompts were already read. Reading them is work, too. How much?
 
@@ -707,14 +706,15 @@ table(
 )
 
 # %% [markdown]
-# Prefill of several prompts waits for arithmetic, so asking few experts saves nearly the full factor. Now we can judge the first sentence of
-# the post.
+# Prefill of several prompts waits for arithmetic, so asking few experts saves nearly the full factor. Now we can judge the post's first
+# sentence.
 #
-# *"A fraction of inference cost"*: true of prefill's GPU time. In decode, few requests cost the same as with the large model. Many cost less,
-# but nothing near a quarter. Prefill and decode together, in full replicas, come near to a third, with these contexts. *"Since a single expert does the
-# processing"*: for one token, in one layer, two of eight do. A step's tokens ask all of them.
+# *"A fraction of inference cost"*: true of prefill's GPU time. In decode, few requests cost as much as with the large model. Many cost
+# less, but far more than a quarter. With these contexts and full replicas, prefill and decode together come near a third.
 #
-# (And a small dense model, of as many weights as a token of Mixtral meets? It needs one GPU: *Further*.)
+# *"Since a single expert does the processing"*: in Mixtral, two of eight do, for one token in one layer. Many tokens ask all eight.
+#
+# (A small dense model, with as many weights as one token of Mixtral uses, needs only one GPU: *Further*.)
 
 # %% [markdown]
 # ## Experts over machines
@@ -723,13 +723,13 @@ table(
 # sends its tokens to the machines of their experts (**dispatch**), and those send the answers back (**combine**). So a step waits for the
 # busiest machine.
 #
-# Here 64 experts live on 8 machines, 8 on each in the order of their numbers, and 1,024 tokens ask 4 experts each. We count a machine's
-# work in choices, as if only computing took time. (On H100s that needs more tokens than these: *Further*.) Two cures:
+# Here 64 experts live on 8 machines, 8 on each in the order of their numbers, and 1,024 tokens ask 4 experts each. A machine's work is
+# the number of choices that it gets, as if only computing took time. (*Further* says when that is fair.) Two cures:
 #
 # - **Rearrange** the experts by what was asked in the step before: the most asked first, each to the machine that has the
 #   least to do so far and still has room.
-# - Rearrange, with 8 **copies** of the hottest, which share their expert's tokens. Each machine then needs a ninth place, an eighth
-#   more memory.
+# - Rearrange, and add 8 **copies** of the hottest experts. Copies share their expert's tokens. Each machine then needs a ninth place, an
+#   eighth more memory.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -795,7 +795,7 @@ reveal(
         if hottest > 1.1
         else ""
     )
-    + f"\n\nRearranging cannot part one expert. With copies, in a ninth place on each machine, the busiest has {copied[-1]:.2f}.",
+    + f"\n\nRearranging cannot split one expert's work. Copies can: with them the busiest machine has {copied[-1]:.2f}.",
 )
 
 
@@ -810,8 +810,7 @@ curves(
     x="skew of the experts' popularity",
     y="busiest / even share",
     xticks=SKEWS,
-    title=f"At a skew of 1, rearranging brings the busiest machine from {numbered[-1]:.2f} to {rearranged[-1]:.2f} times its even share, copies "
-    f"to {copied[-1]:.2f}",
+    title=f"With copies, the busiest machine has at most {copied.max():.2f} times its even share at all five skews",
     note="Copies: rearranged, with copies of the hottest experts in a ninth place on each machine. Means of 20 draws. "
     f"Even at a skew of 0, chance leaves {numbered[0]:.2f} as numbered.",
     height=300,
@@ -832,15 +831,15 @@ quiz("11")
 # %% [markdown]
 # ## Recap
 #
-# - By its arithmetic, a mixture needs $E/k$ times as many tokens as a dense layer before computing takes as long as reading. Here it took
-#   more, probably as calls and sorting cost time, too. Beside a small dense
-#   layer, a few users are the worst case; with very many, the weights hardly matter. Then contexts do: a step reads every user's.
+# - By the formula, a mixture needs $E/k$ times as many tokens as a dense layer before computing takes as long as reading. Here it took
+#   more, probably because calls and sorting take time, too. Compared with a small dense layer, it is slowest for a few users. For very
+#   many, the experts' weights hardly matter. Arithmetic does then, and each user's context.
 # - With few tokens, a limit on the experts drops choices by chance alone, and more where some experts are popular. Room enough for
 #   the hottest leaves room of the others empty.
-# - All GPUs that hold the weights are paid for. In decode a request is cheaper only where a dense replica would be full.
-#   Prefill of several prompts waits for arithmetic, so with fresh prompts it is full at fewer requests.
+# - All GPUs that hold the weights are paid for. In decode, the mixture is cheaper only where the large model needs more replicas.
+#   Prefill of several prompts waits for arithmetic, so there asking few experts saves more.
 # - With experts on many machines, tokens travel twice a layer, and a step waits for the busiest machine. Rearranging helps, but cannot
-#   part the hottest expert. Copies split its work, and take memory.
+#   split the hottest expert's work. Copies can, and take memory.
 #
 # **Sources.** Capacity: [Fedus et al. 2021](https://arxiv.org/abs/2101.03961), equation 3; with k, and experts over machines:
 # [Lepikhin et al. 2020](https://arxiv.org/abs/2006.16668); keeping the highest weights in place of the first to come:

@@ -138,8 +138,10 @@ show_grid(
 # %% [markdown]
 # ## The path layer
 #
-# You know the other four. The path layer is new, so build it first. It is that of UltraFastBERT, by the tree's authors. It has no leaves.
-# It is hard from the start, so it needs no hardening. A token begins at the root. At node $n$ it gets the score $w_n x + b_n$. The score does two things:
+# You know the other four. The path layer is new, so build it first. UltraFastBERT, a language model by the tree's authors, uses it.
+# It has no leaves, and is hard from the start.
+#
+# A token begins at the root. At node $n$ it gets the score $w_n x + b_n$. The score does two things:
 #
 # - Its value answers: the node adds `F.gelu(score)` times its row of output weights.
 # - Its sign says where to go: to node $2n+2$ if it is 0 or more, and to $2n+1$ if not.
@@ -223,15 +225,15 @@ with torch.no_grad():
     print("the package's answers:", torch.allclose(ours, layer(x)[0], atol=1e-5))
 
 # %% [markdown]
-# In training, too, only the nodes on a token's path answer, and only they learn from it. The sign of a score has no gradient: where
-# a node sends a token changes only as a by-product of training its answer.
+# In training, too, only the nodes on a token's way answer, and only they learn from it. (The package still computes all scores, so a
+# step is not cheap.) The sign of a score has no gradient: where a node sends a token changes only because its answer is trained.
 
 # %% [markdown]
 # ## “An improvement upon the mixture of experts”
 #
-# Now the five compete on `digits4`, in the size 8 × 8. A comparison is as fair as the care that the opponents got. So each had nine tries
-# (*Further* says which), judged on images put aside. With its best one it trains on standardised pixels for 500 steps, from ten seeds. Mixture
-# and tree we train now; the rest is stored.
+# Now the five compete on `digits4`, in the size 8 × 8. A comparison is fair only if all get the same care. So for each layer we tried
+# nine settings, such as learning rates (listed in *Further*), and judged them on images put aside. With its best setting it trains on
+# standardised pixels for 500 steps, from ten seeds. We train mixture and tree now; the rest is stored.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -278,13 +280,13 @@ reveal(
     "yes" if ahead else "no",
     says=f"The tree's lead over the mixture, in points, and its 95 % interval: {lies(lead)}.\n\n"
     f"Now give less care to the mixture alone. With raw pixels for it, the tree's lead is {raw_alone.mean():+.1f} points; without its "
-    f"Switch loss as well, {careless.mean():+.1f}. So where something beats mixtures, ask how the mixture was balanced, and what inputs it got.\n\n"
+    f"Switch loss as well, {careless.mean():+.1f}. When you read that something beats mixtures, ask how they were balanced, and what inputs they got.\n\n"
     "“An improvement upon the mixture of experts”: "
     + (
         "here it is, in accuracy."
         if ahead
-        else "if it means accuracy, here is a case where it is not so. "
-        "That a tree can improve on a mixture somewhere, we have not refuted."
+        else "if it means accuracy, not here. "
+        "Elsewhere a tree may be better: we have not refuted that."
     ),
 )
 verdicts["An improvement upon the mixture of experts"] = [
@@ -315,15 +317,17 @@ interval_chart(
 )
 
 # %% [markdown]
-# Dense large, all of whose neurons answer, is ahead of both. What mixture and tree should win is time. The clock comes after one more
-# question: who works?
+# Dense large is ahead of both, but all its neurons answer. Mixture and tree should win time. Before the clock, one more question: who
+# works?
 
 # %% [markdown]
 # ## “A balanced distribution”, and “the need for artificial noise”
 #
-# Sentences 2 and 3 are about who works. For sentence 2 we take the balance loss away: the Switch loss from the mixture, the node-balance loss
-# from the tree, which is hardened as before. The path layer never had one. For sentence 3 the mixture keeps its Switch loss, and trains
-# with learned noise and without.
+# Sentences 2 and 3 are about who works.
+#
+# - For sentence 2 we take the balance loss away: the Switch loss from the mixture, the node-balance loss from the tree, which is
+#   hardened as before. The path layer has no balance loss.
+# - For sentence 3 the mixture keeps its Switch loss, and trains with learned noise (lesson 06) and without.
 #
 # A neuron is **idle** if its expert, leaf or node gets hardly any images: less than 8 % of what it would get if router or questions
 # split them evenly. For one of eight experts that is less than 1 % of all images, as for a dead expert in lesson 05.
@@ -366,7 +370,8 @@ reveal(
     says="Idle without the balance loss: "
     + ", ".join(f"{name} {number:.1f} %" for name, number in percent.items())
     + f". With it: mixture {held['mixture']:.0f} %, tree {held['tree']:.0f} %.\n\n"
-    f"“Aims to replicate a balanced distribution of data among experts”: {by_itself}. (How even the rest is, this does not say.)\n\n"
+    f"“Aims to replicate a balanced distribution of data among experts”: without a balance loss, {by_itself}. (This counts idle neurons, "
+    "not how evenly the others share.)\n\n"
     f"“Reduces the need for artificial noise during training”: {needs_noise}. Learned noise changes the mixture's accuracy by "
     f"{lies(noise)} points.",
 )
@@ -389,9 +394,11 @@ show_grid(
 # $d$ = 256 numbers wide. A neuron multiplies $2d$ times, $d$ to read and $d$ to write. A score of a router, or a question of a tree,
 # multiplies $d$ times.
 #
-# **Your turn.** How many multiplications does a token's answer take? Four lines, biases and gate weights left out. There are `n` experts
-# or leaves of `h` neurons; dense has `n` times `h` neurons. `n` is a power of two, and `n.bit_length() - 1` its logarithm to base 2. A
-# path layer has `n - 1` nodes and no `h`, so its `n` is 2,048 here.
+# **Your turn.** How many multiplications does a token's answer take? Four lines, without biases and gate weights.
+#
+# - There are `n` experts or leaves of `h` neurons. Dense has `n` times `h` neurons.
+# - A path layer has `n - 1` nodes and no `h`, so its `n` is 2,048 here.
+# - `n` is a power of two, and `n.bit_length() - 1` is its logarithm to base 2.
 
 
 # %% tags=["exercise"]
@@ -417,9 +424,9 @@ for name, (kind, n) in SHAPES.items():
     print(f"{name:12}{multiplications(kind, n, D, H):12,} multiplications a token")
 
 # %% [markdown]
-# Now the clock. One token needs no sorting and gathering, as a batch does. So each layer is written again for one token, in a few lines
-# of plain PyTorch (folded below). Dense layers and the tree also run compiled. Our compiled mixture is made for batches, so mixture and
-# tree are compared plain. All run on one thread, and read their weights from memory, as in a model, and not from the cache.
+# Now the clock. A batch has to be sorted by expert, one token does not. So each layer is written again for one token, in a few
+# lines of plain PyTorch (folded below). Dense layers and the tree also run compiled. Our compiled mixture is made for batches, so
+# mixture and tree are compared plain. All run on one thread. As in a model, weights come from memory, not from the cache.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -599,7 +606,7 @@ reveal(
     "of PyTorch has a price, however small its arrays. A question is a few calls, and the path layer asks eleven, one after the other.\n\n"
     f"“But quicker inference”, of the tree? Beside dense large: {large[0]} (plain), {large[1]} (compiled). Beside dense small: {small[0]} "
     f"(plain), {small[1]} (compiled). Beside the mixture: {in_words(took[1]['mixture'] / took[1]['tree'])} (plain).\n\n"
-    "“Not told apart” means that the middle half of the turns reaches within 5 % of equal speed.",
+    "Each layer had ten turns. “Not told apart”: the middle half of them reaches within 5 % of equal speed.",
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -779,7 +786,7 @@ longer = {n: np.median(a_step["tree"] / a_step[n]) for n in (LARGE, SMALL)}
 by_compiled = np.median(a_step["tree, compiled"] / a_step[f"{LARGE}, compiled"])
 similar = (
     f"plain, a step takes {longer[LARGE]:.1f} times as long as {LARGE}'s and {longer[SMALL]:.1f} times as long as {SMALL}'s; compiled, "
-    f"{by_compiled:.1f} times as long as {LARGE}'s (whose compiled layer is made for one token)"
+    f"{by_compiled:.1f} times as long as {LARGE}'s (whose compiled code is not made for training)"
 )
 writes = {
     n: [in_words(a_second[f"tree{how}"] / a_second[f"{n}{how}"]) for how in both]
@@ -822,8 +829,8 @@ reveal(
     else "worse than dense small",
     says=f"The test loss, in nats: trees {nats['tree']:.2f}, dense large {nats[LARGE]:.2f}, dense small {nats[SMALL]:.2f}, the mixture "
     f"{nats['mixture']:.2f}.\n\n“Results in a similar training time as a standard GPT”: {similar}.\n\n“But quicker inference”, in writing? "
-    f"{judged(writes)[0].capitalize()}. In a GPT as small as this most of the time goes elsewhere, and no feed-forward layer can win much. Even "
-    f"dense small beside dense large: {in_words(a_second[SMALL] / a_second[LARGE])} (plain).",
+    f"{judged(writes)[0].capitalize()}. A GPT's other parts take time, too, so a faster feed-forward layer wins less. Even dense small "
+    f"beside dense large: {in_words(a_second[SMALL] / a_second[LARGE])} (plain).",
 )
 
 # %% tags=["measure"]
@@ -867,7 +874,7 @@ table(
 # %% [markdown]
 # ## When to reach for which
 #
-# Here is the grid, full. How accurate layers of the size 16 × 128 are, it does not say.
+# Here is the full grid. It does not say how accurate layers of the size 16 × 128 are.
 
 # %% tags=["draw", "nbval-ignore-output", "13.improvement", "13.idle", "13.token", "13.training"]
 # Drawn: the whole grid.
@@ -898,17 +905,18 @@ table(
 # %% [markdown] tags=["13.improvement", "13.idle", "13.token", "13.training", "13.gpt"]
 # **Dense** is what to begin with. With as many neurons kept, nothing in the grid is more accurate.
 #
-# **A mixture** is for when dense small is not good enough and dense large too slow. In training our GPTs show that; in use, the
-# time of a single layer does, though not our small GPTs in writing. You pay in memory, and you have a balance to look after.
+# **A mixture** is for when dense small is not good enough and dense large is too slow. Our GPTs show this in training. In use, a
+# single layer saves time, but our small GPTs do not show it when they write. You pay in memory, and balance needs care.
 #
-# **A tree**, compiled, answers one token much faster than compiled dense large, and in the smaller size it is far more accurate than dense small.
-# Beside a mixture, it may be for many small leaves and one token at a time, where scoring all experts would cost more than their answers
-# (*Further*). How accurate such a tree is, we have not measured. With 16 leaves, and plain code for both, it was no faster than the
-# mixture. You need hardening, and the patience to train all leaves.
+# **A tree**, compiled, answers one token much faster than compiled dense large. At 8 × 8 it is far more accurate than dense small, but
+# not than the mixture. With 16 leaves, and plain code for both, it was no faster than the mixture. It may win with many small
+# leaves and one token at a time, where scoring all experts costs more than their answers (*Further*). We have not measured how
+# accurate such a tree is. Two losses need weights, and training computes all leaves.
 #
-# **A path layer** multiplies least in use, and had little to balance here. Yet its training step takes about as long as the tree's. After 500 steps, with 6 neurons answering, it is no more
-# accurate than a dense layer of 8. (And after 2,000? *Try it*. With 12 answering in both, one of depth 12 is ahead, and keeps far more: *Further*.) In
-# plain PyTorch it is faster than dense large, but by far less than its count promises; a compiled one we have not timed.
+# **A path layer** multiplies least in use, and had few idle neurons here. But its training step takes about as long as the tree's.
+# After 500 steps, with 6 neurons answering, it is no more accurate than a dense layer of 8. (Does more training help? *Try it*.
+# Do more neurons on the way? *Further*.) In plain PyTorch it is faster than dense large, but by far less than its count promises.
+# We have not timed a compiled one.
 #
 # All of this holds for small layers on one thread of a processor. When you read about larger ones, ask: which dense layer stood
 # beside it, who was compiled, how many tokens came at once, and who was tuned?
@@ -922,16 +930,16 @@ quiz("13")
 #
 # 1. The path layer learns slowly. Give all more time, `contest.STEPS = 2000`, and compare `path` with `dense small`:
 #    `np.mean(contest.right(contest.run(name, contest.best(stored, name), data, seeds(3)), data))`. Does it still trail?
-# 2. Train the tree with another of its tries, `contest.tries("tree")[0]` in place of the best. By how much can carelessness change the
-#    first column?
+# 2. Set `contest.STEPS` back to 500. In the line above, put `"tree"` for `name`, and `contest.tries("tree")[0]` for
+#    `contest.best(stored, name)`. By how much can carelessness change the first column?
 #
 # ## Recap
 #
 # - A mixture chooses by scores, a tree by questions. A path layer's questions are its answers.
 # - Like against like means the same care, code of the same kind, and both dense opponents: as many neurons in all, and as many
 #   that answer.
-# - A count of multiplications says what a good program can win. What yours wins, the clock says.
-# - An advantage has to be one over the opponent as it is used: a tree trains without noise, and so does a balanced mixture.
+# - A count of multiplications says what a good program can win. The clock says what yours wins.
+# - Compare with the opponent as people use it: a tree trains without noise, but so does a balanced mixture.
 #
 # **Sources.** The four sentences: S. Desai, *Mixture of Experts (MoE)*, a blog post of 14 January 2024. Trees with leaves:
 # [Belcak and Wattenhofer 2023](https://arxiv.org/abs/2308.14711), who report 220 and 6 times. The path layer, another kind:
@@ -948,8 +956,8 @@ quiz("13")
 #
 # The tries of the first column were judged on a fifth of the training images that nobody trained on:
 #
-# - mixture and tree: three learning rates by three weights of their loss (the Switch loss, the hardening loss; the tree's balance loss
-#   keeps a weight of 1);
+# - mixture and tree: three learning rates by three weights of their loss (the Switch loss; the hardening loss, on a ramp). The tree's
+#   balance loss keeps a weight of 1. The best tree has the smallest of the three hardening weights, so a smaller one may be better.
 # - the others, which have no such loss: nine learning rates.
 #
 # ### A tree, written as a mixture
@@ -992,7 +1000,6 @@ choose_path = check("13.choose_path", choose_path)
 # The 6 times have their place where experts are many and small, so that scoring them costs
 # more than their answers. We time one token with 2,048 of 8 neurons, and with the 16 of 128 above. All scores are one matrix
 # product, a single call of PyTorch, which leaves compiling little to gain. So in the claim plain scores stand beside a compiled tree.
-# With plain code on both sides the lead is much smaller, as the lines below the claim say.
 
 # %% tags=["measure"]
 # Claim 13.5.

@@ -14,8 +14,8 @@
 # 45 minutes. You leave able to rebuild a published model's mixture from its weights, to test that it answers the same, and to
 # find a bug that somebody has planted in a mixture.
 #
-# Two jobs are left, those of people who work with mixtures, and then your own file learns to write. First: *here are the weights of a model; compute
-# what it computes.* Second: *something is wrong with this layer; what?*
+# Two jobs are left, both from real work with mixtures. First: *here are the weights of a model; compute what it computes.* Second:
+# *something is wrong with this layer; what?* At the end, your own file learns to write.
 
 # %% tags=["setup"]
 # Setup: what this lesson uses.
@@ -75,9 +75,9 @@ seed = seeds(1)[0]
 # %% [markdown]
 # ## Here are the weights
 #
-# The library `transformers` has the code of published models. We take OLMoE's block from it and make it small. Its weights are
-# drawn at random, as the course downloads nothing. In a real file these names have a prefix, such as `model.layers.0.mlp.`, and the
-# matrices are larger.
+# The library `transformers` has the code of published models. We take OLMoE's block from it and make it small. The course downloads
+# nothing, so its weights are drawn at random. Their names are printed below; in a real file, each has a prefix, such as
+# `model.layers.0.mlp.`.
 
 
 # %% tags=["setup"]
@@ -160,18 +160,17 @@ token_path(routing, name="one token in OLMoE's block")
 # %% [markdown]
 # ## Rebuild it
 #
-# One router, and three matrices an expert. A **gated expert** is new: one reading of the token goes through a silu,
-# $\text{silu}(z) = z\,\sigma(z)$, and multiplies the other, number by number:
+# The block has one router, and three matrices for each expert. A **gated expert** is new: two matrices, gate and up, read the token.
+# The output of gate goes through a silu, $\text{silu}(z) = z\,\sigma(z)$, and multiplies the output of up, number by number:
 #
 # $$E_e(x) = W^{down}_e \left( \text{silu}(W^{gate}_e x) \cdot W^{up}_e x \right)$$
 #
 # The rest you know. The softmax of the logits gives the probabilities $p$. The $k$ likeliest experts answer, each weighted by
-# its $p_e$. If the config says `norm_topk_prob`, these $k$ weights are first divided by their sum. (Mixtral's always are, and its
-# config does not say so. We add the line to it.)
+# its $p_e$. If the config says `norm_topk_prob`, these $k$ weights are first divided by their sum.
 #
 # **Your turn.** Seven lines: the probabilities, the choice, the division (two lines), and the loop over the experts, in which
-# each adds its answer. Let every expert read all tokens: this is to be right, not fast. A matrix of a file is (out, in), so a
-# token $x$ meets it as `x @ gate.T`.
+# each adds its answer. Let every expert read all tokens: the code must be right, not fast. A file stores a matrix as (out, in), so
+# write `x @ gate.T`.
 
 
 # %% tags=["exercise"]
@@ -197,8 +196,9 @@ def published_block(x, weights, config):
 published_block = check("14.published_block", published_block)
 
 # %% [markdown]
-# Does your function compute what OLMoE's block computes? We give both the same tokens. Qwen3-MoE's block differs in `norm_topk_prob`
-# alone. Mixtral's divides, too, and its files call the matrices `w1`, `w3` and `w2`; we rename them.
+# Does your function compute what OLMoE's block computes? We give both the same tokens. In Qwen3-MoE's block, only `norm_topk_prob`
+# differs. Mixtral's always divides. Its config does not say so, so we add the line. Its files call gate, up and down `w1`, `w3` and
+# `w2`; we rename them.
 
 
 # %%
@@ -217,17 +217,17 @@ for family in WRITTEN:
 # %% [markdown]
 # ## What does a test catch?
 #
-# Your block is right, and so are its gradients, which *Further* compares. What would a wrong one look like? Here are ten mistakes
-# that somebody who writes a block could make, one at a time:
+# Your block is right. What would a wrong one look like? Here are ten mistakes, one at a time:
 #
-# - in Mixtral's, gate and up (`w1` and `w3`) swapped, each `w3` the other way round, the last `w3` missing, or the weights not
-#   divided by their sum;
-# - in Qwen3-MoE's, `norm_topk_prob=True` ignored; in OLMoE's, `norm_topk_prob=False` ignored;
-# - in DeepSeek-V3's, which sorts its experts into *groups*, chooses from those with the highest scores only, and multiplies the weights by a
-#   *scale* (*Further* says how): the scale ignored, the groups ignored, the selection bias forgotten, or the shared expert forgotten.
+# - in Mixtral's block: gate and up (`w1` and `w3`) swapped, each `w3` the other way round (transposed), the last `w3` missing, or the
+#   weights not divided by their sum;
+# - in Qwen3-MoE's: `norm_topk_prob=True` ignored; in OLMoE's: `norm_topk_prob=False` ignored;
+# - in DeepSeek-V3's: the bias (lesson 07) or the shared expert (lesson 09) forgotten, or one of two steps ignored that *Further*
+#   explains: it chooses only from the best *groups* of experts, and it multiplies the weights by a *scale*.
 #
-# Somebody tests each of them beside the published block, with weights as they are before training: small, of standard deviation .02. Two
-# programs seldom agree to the last digit, so the test has a tolerance, that of a real one: `torch.allclose(ours, theirs, atol=1.4e-2)`.
+# Somebody compares each wrong block with the published one. The weights are small, as before training: their standard deviation is .02.
+# Two programs seldom agree to the last digit, so the test has a tolerance. A real test had this one:
+# `torch.allclose(ours, theirs, atol=1.4e-2)`.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -335,14 +335,14 @@ reveal(
     "14.caught",
     len(caught_by[vain]),
     says=(
-        f"It catches {' and '.join(errors)}: there the numbers do not fit, and the block stops with an error. The other "
+        f"It catches {' and '.join(errors)}: there the shapes do not fit, and the block stops with an error. The other "
         f"{len(wrong)} pass. "
         if caught_by[vain] == errors
         else f"It catches {', '.join(caught_by[vain]) or 'none'}. "
     )
     + f"The largest number in the answers of OLMoE's block is {largest:.0e}, and the tolerance is {1.4e-2 / largest:,.0f} times that"
     + (", so even zeros pass. " if passes["all 0"][vain] else ". ")
-    + "\n\nMeasure the distance as a part of the size, as `gap` does: in float32, 1e-5 of it is a good tolerance. And see your test fail "
+    + "\n\nMeasure the distance as a part of the size, as `gap` does. Here, in float32, we allow 1e-5 of the size. And see your test fail "
     "once before you believe it.\n\n"
     "It has happened: [outputs of 1e-5 under a tolerance of 1.4e-2](https://github.com/Dao-AILab/sonic-moe/issues/63), and "
     "[one atol=100 in six tests of a library's mixtures](https://github.com/ROCm/aiter/issues/5031).",
@@ -362,7 +362,7 @@ table(
         for what in ("no mistake", *CHANGES, "twice as large", "all 0")
     },
     title=f"What catches all ten mistakes: {', '.join(useful) or 'no test'}",
-    note="Where nothing stands, the test passes. The cosine sees the direction of the answers, and not their size. (A shared expert is not scaled, so without the scale the direction changes.) The last two rows "
+    note="An empty cell: the test passes. The cosine compares directions, not sizes. The last two rows "
     "are the published answers of OLMoE's block, doubled and times 0.",
 )
 
@@ -384,8 +384,8 @@ claim(
 # ## Nine mixtures
 #
 # Now there is no original to compare with. Nine mixtures have eight experts each. A softmax over all eight gives the weights. Each token
-# goes to two experts, and their weights are not divided by their sum. While they train, a balancer moves a selection bias. One mixture
-# is right. Each of the others has one bug.
+# goes to two experts, and their weights are not divided by their sum. In training, a *selection bias* balances the load, as in lesson
+# 07: it counts in the choice, not in the weights. One mixture is right. Each of the others has one bug.
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: the bugs and what they do.
@@ -478,11 +478,11 @@ claim(
 # ## Ask a question whose answer you know
 #
 # A test set asks how good a layer is. A **probe** asks something that *must* hold for a right mixture of this kind, whatever its
-# weights. It needs no training and no original. It gets a mixture and tokens (T, d) and returns how far the mixture is from
-# obeying this rule: 0 obeys it, and from .001 on it fails the probe. Here are two. Seven more stand in the folded cell below them. They ask: is a token
-# answered the same when it is alone? Does renumbering the experts change an answer, or adding 1 to all selection biases? Does a router that is sure of one
-# expert give that expert's answer? With one expert a token, is it the expert's answer times its weight? Does a doubled expert change only the
-# tokens that asked it? Does the loss reach the router? These nine are *ready*; the tenth is yours.
+# weights. It needs no training and no original. It gets a mixture and tokens (T, d), and returns how far the mixture is from
+# obeying the rule. A mixture passes if this number is below .001.
+#
+# Here are two probes. The folded cell below them has seven more, and the game will show what each one asks. These nine are *ready*; the
+# tenth is yours.
 
 
 # %%
@@ -569,10 +569,10 @@ def doubled(moe, x):
 
 
 # %% [markdown]
-# **Your turn, if you like.** A probe of your own, of two to five lines. What must hold for every right mixture, and nobody has asked
-# yet? (If nothing comes to mind: the loss reaches the experts.) It has to accuse at least one mixture with a bug, and no right one,
-# be it with sigmoids, a selection bias, a shared expert, or weights that are divided by their sum. (If you have no time, run the
-# check all the same: it hands out the course's.)
+# **Your turn, if you like.** Write a probe of your own, in two to five lines. (No time? Run the check all the same: it hands out the
+# course's.) What must hold for every right mixture, and no probe asks it yet? One idea: the loss reaches the experts. At least one
+# mixture with a bug must fail it. Every right one must pass, also with sigmoids, a selection bias, a shared expert, or weights divided
+# by their sum.
 #
 # - `moe.experts(x)` is every expert's answer, (T, E, d). Their matrices are `moe.experts.w_in` and `w_out`.
 # - The routing has `probs`, `indices` and `weights`.
@@ -598,10 +598,10 @@ your_probe = check("14.your_probe", your_probe)
 # %% [markdown]
 # ## The detective
 #
-# Nine mixtures again, untrained, under letters that say nothing. Find the bug of each, and the one that is right. Which probes must
-# a bug fail? Its sentence in the table above tells. A probe costs as many tokens as it feeds to the mixture: pay as little as you can.
+# The nine mixtures again, untrained, and hidden behind letters. Find the bug of each, and the one that is right. Which probes must a bug
+# fail? The table of bugs above helps. A probe costs as many tokens as it feeds to the mixture: pay as little as you can.
 #
-# One round is enough to go on. *Other suspects* opens two more, with other letters and some other bugs, which the game describes.
+# One round is enough. *Other suspects* opens two more, with some other bugs.
 
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -653,18 +653,17 @@ suspects = [sound, *bugs, *OTHERS]
 found = {tuple(fails(p, *drawn(bug, seed)) for p in READY) for bug in suspects}
 print(
     f"on one draw, the nine ready probes tell {len(found)} of {len(suspects)} apart: "
-    f"the right one, the {len(bugs)} bugs, and {len(OTHERS)} of later rounds"
+    f"the right one, and {len(suspects) - 1} bugs"
 )
 
 # %% [markdown]
 # ## Probes on trial
 #
-# The probes tell these bugs apart. That does not show that they are good probes: they were written for the eight in the table. A fair
-# trial needs mistakes that were chosen without a look at the probes. We wrote twenty, two to four for each step of the block: the
-# selection bias is subtracted, a token's two weights change places, an expert has no activation, and so on. (Five of them are in the
-# game's later rounds, since the probes catch them.) A good probe also lets right mixtures pass, so seven kinds of right ones are on
-# trial, too, such as DeepSeek-V3's. (Some of the twenty are right in another model: a sigmoid in place of the softmax is a
-# mistake here, and right in DeepSeek-V3. A probe that catches it as a mistake also accuses the right one. So no probe can be perfect.)
+# The probes tell these bugs apart. But they were written with the eight bugs of the table in mind. A fair trial needs other mistakes,
+# which no probe was written for. We wrote twenty, two to four for each step of the block: the selection bias is subtracted, a token's
+# two weights change places, an expert has no activation, and so on.
+#
+# A good probe also lets right mixtures pass. So seven kinds of right mixtures are on trial, too, such as DeepSeek-V3's.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -722,16 +721,16 @@ accused = [k for k, one in zip(KINDS, on_right[..., ready], strict=True) if one.
 reveal(
     "14.twenty",
     float(caught.sum(0).mean()),
-    says=f"They catch {caught.sum(0).mean():.1f} of twenty, in the mean of ten seeds: some mistakes are caught in some seeds only. `{READY[best].__name__}` alone catches {per_probe[best]:.0%}. "
+    says=f"On average over ten seeds, they catch {caught.sum(0).mean():.1f} of twenty. `{READY[best].__name__}` alone catches {per_probe[best]:.0%}. "
     + (
-        "Why? It makes the router sure of one expert, works out itself which one that is, and asks for its answer. So it has half an original. "
-        "Most others compare the mixture with itself."
+        "A likely reason: it makes the router sure of one expert, and finds out by itself which one. So it knows what the answer should be. "
+        "Most others compare the mixture only with itself."
         if READY[best] is certain
         else ""
     )
     + (
-        f"\n\nAnd right mixtures are accused: {', '.join(accused)}. A law holds for the mixtures that it was written for. `certain` counts on a softmax: a sigmoid may be sure of several experts. Where experts "
-        "choose, a token's answer does depend on the others."
+        f"\n\nAnd right mixtures fail: {', '.join(accused)}. A probe's rule holds for one kind of mixture. `certain` relies on a softmax: a sigmoid may be sure of several experts. Where experts "
+        "choose, a token's answer does depend on the other tokens."
         if accused
         else "\n\nNo right mixture is accused."
     ),
@@ -817,11 +816,15 @@ picture(
 )
 
 # %% [markdown]
-# Look at the mistakes with nothing in the last column. One cuts the experts off from the loss: no ready probe asks about that. One breaks a law
-# that nobody asked about: a higher selection bias must not make an expert rarer. Some
-# have wrong experts, and the probes trust `moe.experts(x)`. Others are valid mixtures, but not the one that was meant: a flatter softmax,
-# weights that sum to 1. A probe that lets every right kind pass cannot know which of them you meant. To catch these, compare with an
-# original, or with a few lines written by hand.
+# Look at the mistakes with nothing in the last column:
+#
+# - *Experts cut off*, *selection bias subtracted*: no ready probe asks whether the loss reaches the experts, or whether a higher bias
+#   makes an expert rarer.
+# - *Activation forgotten*, *hidden bias forgotten*: the experts are wrong, and the probes trust `moe.experts(x)`.
+# - *Weights divided by their sum*, *logits divided by a root*: valid mixtures, but not the one that was meant. A probe that lets
+#   every right kind pass cannot know which one you meant.
+#
+# To catch them, compare with an original, or with a few lines written by hand.
 
 # %% [markdown]
 # ## Try it
@@ -878,9 +881,9 @@ for family in WRITTEN:
     print(f"{family:15} same to 0.00001: {same}")
 
 # %% [markdown]
-# And it learns. Your GPT, with your mixture in each of its blocks, reads Python's own manual, and its loss is measured on the last
-# tenth, which it does not read. Beside it stands a table of pairs, which predicts each character from the one before it alone. Then
-# your GPT goes on writing after “The ”, each letter in its expert's colour. See which letters keep theirs. (Some twenty seconds, on a busy machine more.)
+# And it learns. Your GPT, with your mixture in each of its blocks, trains on Python's own manual. The last tenth of the text is kept for
+# measuring its loss. We compare it with a table of pairs, which knows only the one character before. Then your GPT goes on writing
+# after “The ”, each letter in the colour of its expert. Which letters keep their colour? (It takes twenty seconds or more.)
 
 # %% tags=["measure", "nbval-ignore-output", "remove-output"]
 # Trained: your file's GPT, on a text whose last tenth is held out.
@@ -1142,7 +1145,7 @@ for probe in (alone, reaches_router):
 # %% [markdown]
 # ### The twenty mistakes
 #
-# The picture of the trial names them. This is what they do:
+# This is what they do. Five of them are in the game's later rounds, because the probes catch them.
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: the twenty mistakes and what they do.
@@ -1156,8 +1159,8 @@ table(
 )
 
 # %% [markdown]
-# And why are right mixtures accused? `certain` makes the router sure of one expert, but a sigmoid may be sure of several. So by the rule
-# for your own probe, `certain` would be refused. `single` takes choice and weight from the router, so it misses the router's mistakes.
+# By the rule for your own probe, `certain` would be refused: it accuses right mixtures with a sigmoid. `single` takes choice and weight
+# from the router, so it misses the router's mistakes.
 
 # %% [markdown]
 # ### A real checkpoint
