@@ -374,7 +374,7 @@ reveal(
         else f"The experts are {abs(as_good):.1f} points {'ahead of' if as_good > 0 else 'behind'} it, at a quarter of its work."
     )
     + f"\n\nWith dice, four experts get {right['experts and dice']}. Why so few? Each learns from a quarter of the images. One network of 8 neurons that "
-    f"learns from such a quarter alone gets {right['one network, a quarter']}.",
+    f"learns from such a quarter alone, in equally small batches, gets {right['one network, a quarter']}.",
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -513,11 +513,11 @@ reveal(
     + f"\n\nIt is not free: the matrix takes 64 x 4 more multiplications. Spend them on a wider dense network instead. {less} neurons take a "
     f"little less, and get {accuracy[narrower].mean():.1%}; {less + 1} take a little more, and get {accuracy[wider].mean():.1%}. Ten seeds "
     + (
-        "do not tell it from the choice that never learned"
+        "show no difference between these and the choice that never learned"
         if over_wider.low <= 0 <= over_wider.high
-        else "put the choice that never learned ahead"
+        else "put the choice that never learned ahead of these"
         if over_wider.mean > 0
-        else "put the choice that never learned behind"
+        else "put the choice that never learned behind these"
     )
     + f" ({over_wider.mean:+.1f} points for the choice, 95 % interval {over_wider.low:+.1f} to {over_wider.high:+.1f})."
     + f" (And experts with a matrix keep about three times as many parameters. The dense network of 32 neurons, its total size, gets "

@@ -713,7 +713,7 @@ quiz("05")
 #
 # - Read two numbers: how many experts are dead, and the entropy or cv² of the shares.
 # - Left alone on raw digits, with one expert chosen, every mixture that we tried collapsed. Many experts are dead untrained; most of the
-#   others die in ten steps of this size. A start at which nobody is dead does not prevent it; making the logits even at each step does.
+#   others die in ten steps (of Adam, at a rate of 0.01). A start at which nobody is dead does not prevent it; making the logits even at each step does.
 # - The busiest experts are strong alone, and dead ones are close to guessing. But a winner need not be stronger: among equals, one still
 #   takes everything.
 # - On plain digits one expert alone reads, on average, as well as any of these kinds of mixtures, and after 300 steps those that are left alone are the better

@@ -17,7 +17,7 @@
 # In lesson 05 experts died. This lesson is a detective story: who did it? Then we test noise, an old remedy. On
 # these digits the dead hardly cost accuracy (lesson 05): we ask why they die, not what it costs.
 #
-# Our usual mixture: eight experts of 16 neurons, *two* for each image, raw digits, 300 steps. As before, an
+# Our mixtures have eight experts of 16 neurons, *two* for each image, and train on raw digits for 300 steps. As before, an
 # expert with less than one choice in a hundred is dead.
 
 # %% tags=["setup"]

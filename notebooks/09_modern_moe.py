@@ -763,7 +763,7 @@ upcycle = check("09.upcycle", upcycle)
 #
 # - Nakamura et al. (2025): upcycling “leads to initial performance gains”, but “the training progresses slower than when trained
 #   from scratch, leading to suboptimal performance in the long term”.
-# - Komatsuzaki et al. (2022) train on after upcycling, for half of the dense network's cost. Then their models “also outperform
+# - Komatsuzaki et al. (2022) train on after upcycling, for about half of the dense network's cost. Then their models “also outperform
 #   sparse models trained from scratch on 100% of the initial dense pretraining computation budget”.
 #
 # In our mixtures, that means:
