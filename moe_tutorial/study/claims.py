@@ -176,7 +176,7 @@ def claim(
             raise ValueError(f"claim {id}: control_is is empty; say in words what the control is")
         other = _checked(id, "control", control)
 
-    median = isinstance(holds, Rule) and holds.asks == "median"  # what is judged is what is shown
+    median = isinstance(holds, Rule) and holds.asks == "median"  # then the line shows it, in place of the mean
     yes = bool(holds(values)) if callable(holds) else bool(holds)
     too = other is not None and bool(holds(other))  # the control holds as well
     judged = Claim(

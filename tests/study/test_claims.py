@@ -1,6 +1,6 @@
 import pytest
 
-from moe_tutorial.study import ClaimFailed, below, claim, in_every_seed
+from moe_tutorial.study import ClaimFailed, below, claim, in_every_seed, in_the_median
 from moe_tutorial.study.claims import Claim, read_claims
 from moe_tutorial.study.estimates import estimate
 
@@ -29,6 +29,12 @@ def test_a_claim_prints_one_line_with_its_figures_control_and_rule(capsys):
         "✓ claim 99.1 holds: It is small | measured 0.020 [-0.005, 0.045] | ○ control (the mechanism is off) "
         "0.600 [0.352, 0.848] | 3 seeds | quantity: error (points) | rule: mean < 0.1 | ✗ refutes: It is large\n"
     )
+
+
+def test_a_claim_that_is_judged_by_its_median_shows_the_median(capsys):
+    good(measured=[0.01, 0.02, 9.0], holds=in_the_median(below(0.1)), control=[0.5, 0.6, 70.0])
+    line = capsys.readouterr().out
+    assert "| measured 0.020 | ○ control (the mechanism is off) 0.600 | 3 seeds |" in line
 
 
 def test_a_claim_about_times_says_that_they_were_measured_here(capsys):
