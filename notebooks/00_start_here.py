@@ -9,7 +9,7 @@
 # ---
 
 # %% [markdown]
-# # Start here
+# # 00 Start here
 #
 # 20 minutes. You leave able to run a cell, move a slider, have a line of yours checked, read a claim, and use the two
 # words that every paper on experts needs: *total* and *active*.
@@ -361,7 +361,7 @@ for statement, holds in RULES.items():
 # | [01 Why experts?](01_why_experts.ipynb) | How many neurons of an ordinary network does one input need? |
 # | [02 Experts](02_experts.ipynb) | What do four small networks gain over one, if somebody tells each input where to go? |
 # | [03 The router](03_router.ipynb) | How does a layer choose, and how much does each choice count? |
-# | [04 Training](04_training.ipynb) | How does the loss reach the router through the gate, and when does it not? |
+# | [04 Training through the gate](04_training.ipynb) | How does the loss reach the router through the gate, and when does it not? |
 # | [05 Collapse](05_collapse.ipynb) | Left alone, do the experts share the work, and how strong does each become? |
 # | [06 Noise](06_noise.ipynb) | Why do mixtures collapse, and does noise prevent it? |
 # | [07 Balance](07_balance.ipynb) | What evens out the work, what does it cost, and is even use the goal? |
@@ -370,7 +370,7 @@ for statement, holds in RULES.items():
 # | [10 At the edge](10_edge.ipynb) | What does a token read, from where, and which models run on your machine? |
 # | [11 At scale](11_scale.ipynb) | From how many tokens at once does a mixture compute for longer than it reads, and what matters then? |
 # | [12 Fast feedforward trees](12_fff_trees.ipynb) | Can questions find an expert faster than scores do? |
-# | [13 FFF against MoE](13_fff_vs_moe.ipynb) | Is a tree better than a mixture, as some say? |
+# | [13 Trees against mixtures](13_fff_vs_moe.ipynb) | Is a tree better than a mixture, as some say? |
 # | [14 Capstone](14_capstone.ipynb) | How do you match a published model, and find a bug that accuracy hides? |
 
 # %% tags=["quiz", "nbval-ignore-output"]

@@ -9,7 +9,7 @@
 # ---
 
 # %% [markdown]
-# # Why experts?
+# # 01 Why experts?
 #
 # 30 minutes. You leave able to measure how few neurons a network needs for each image, to name a task at which a small network fails while it
 # learns each part alone, and to say why a layer is a sum of small networks.

@@ -9,7 +9,7 @@
 # ---
 
 # %% [markdown]
-# # Experts
+# # 02 Experts
 #
 # 40 minutes. You leave able to build experts that run side by side, send each input to one of them by an oracle, and
 # count what was computed.

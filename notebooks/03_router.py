@@ -9,7 +9,7 @@
 # ---
 
 # %% [markdown]
-# # The router
+# # 03 The router
 #
 # 35 minutes. You leave able to turn an input into probabilities, a choice, and gate weights; to say what changes when
 # softmax and top-k change places; and to write a mixture of experts, whole, in ten lines.

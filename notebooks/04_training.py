@@ -9,7 +9,7 @@
 # ---
 
 # %% [markdown]
-# # Training through the gate
+# # 04 Training through the gate
 #
 # 45 minutes. You leave able to derive the gradient that reaches the router, match autograd with it, and spot the
 # routers that cannot learn.

@@ -9,7 +9,7 @@
 # ---
 
 # %% [markdown]
-# # Collapse
+# # 05 Collapse
 #
 # 40 minutes. You leave able to say who works in a mixture and how even that is, to measure how strong each expert is by
 # itself, and to check whether few at work makes a mixture less accurate.

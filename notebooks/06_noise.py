@@ -9,7 +9,7 @@
 # ---
 
 # %% [markdown]
-# # Noise
+# # 06 Noise
 #
 # 45 minutes. You leave able to say by experiment why mixtures collapse, to build noisy top-k, to tell what noise mends and
 # what it does not, and to find the bug that noise likes to leave behind.

@@ -9,7 +9,7 @@
 # ---
 
 # %% [markdown]
-# # Balance
+# # 07 Balance
 #
 # 45 minutes. You leave able to balance experts by a penalty, by a bias, and by letting them choose; to pick a coefficient
 # on images put aside; and to tell even use from a good mixture.

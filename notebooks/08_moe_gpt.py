@@ -9,7 +9,7 @@
 # ---
 
 # %% [markdown]
-# # A GPT with experts
+# # 08 A GPT with experts
 #
 # 45 minutes. You leave able to swap a GPT's feed-forward for experts, train it to predict the next character, and test
 # whether it looks ahead; and to say whether experts pay, by steps and by seconds, and whether that takes a router that learns.

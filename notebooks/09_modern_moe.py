@@ -9,7 +9,7 @@
 # ---
 
 # %% [markdown]
-# # Modern MoE
+# # 09 Modern MoE
 #
 # 45 minutes. You leave able to read from a config file what a model of 2026 chose, to build some of its choices, and to say which
 # of them show in a small mixture.

@@ -9,7 +9,7 @@
 # ---
 
 # %% [markdown]
-# # At the edge
+# # 10 At the edge
 #
 # 45 minutes. You leave able to say how many experts some tokens read, to predict tokens a second from a machine's
 # memory, to tell which models run on it, and to say when a cache of experts helps.

@@ -9,7 +9,7 @@
 # ---
 
 # %% [markdown]
-# # At scale
+# # 11 At scale
 #
 # 45 minutes. You leave able to say from how many tokens at once a mixture computes for longer than it reads, what a limit on
 # its experts drops, what a request costs, and what happens when the experts live on many machines.

@@ -9,7 +9,7 @@
 # ---
 
 # %% [markdown]
-# # Fast feedforward trees
+# # 12 Fast feedforward trees
 #
 # 45 minutes. You leave able to weigh a tree's leaves, to find one with one question per level, to say what makes a tree decide, and to
 # judge it fairly.

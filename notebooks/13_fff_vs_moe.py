@@ -9,7 +9,7 @@
 # ---
 
 # %% [markdown]
-# # Trees, mixtures and dense networks
+# # 13 Trees against mixtures
 #
 # 45 minutes. You leave able to compare dense networks, mixtures and trees of two kinds, and to judge what is said about fast
 # feedforward networks (FFF).

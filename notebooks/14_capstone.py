@@ -9,7 +9,7 @@
 # ---
 
 # %% [markdown]
-# # Capstone: match a published model, find the planted bugs
+# # 14 Capstone
 #
 # 45 minutes. You leave able to rebuild a published model's mixture from its weights, to test that it answers the same, and to
 # find a bug that somebody has planted in a mixture.

@@ -119,6 +119,11 @@ class Lesson:
         return {"exercise": [task.id for task in self.tasks]} | asked
 
     @property
+    def title(self) -> str:
+        """Its heading, such as "03 The router": the first line of its first cell."""
+        return self.cells[0].source.partition("\n")[0].removeprefix("# ")
+
+    @property
     def minutes(self) -> int:
         """How long the lesson takes, by its first cell."""
         return int(self._opening[1])

@@ -38,12 +38,15 @@ class Figure:
     def rounded(self) -> tuple[str, str]:
         """The mean, and the interval as ``0.11 to 0.14``, which is empty for one number.
 
-        They have as many decimals as the first digit of the interval's half width: further ones say nothing.
+        They have as many decimals as the first digit of the interval's half width: further ones say nothing. A number
+        without an interval has three digits, and a count all of its own.
         """
         half = (self.high - self.low) / 2
         if half < 5e-4 or half >= 1e5:  # printed in full, or in scientific notation
             mean, _, ends = self.text.partition(" [")
-            return mean if ends else mean.removesuffix(".000"), ends.rstrip("]").replace(", ", " to ")
+            if not ends:
+                mean = f"{self.mean:.3g}" if 1 <= abs(self.mean) < 999 else mean.removesuffix(".000")
+            return mean, ends.rstrip("]").replace(", ", " to ")
         decimals = min(3, max(0, -math.floor(math.log10(half))))  # the text has no more
         mean, low, high = (f"{round(n, decimals) + 0:.{decimals}f}" for n in (self.mean, self.low, self.high))
         return mean, f"{low} to {high}"

@@ -139,7 +139,7 @@ def _build(repository: Path, again: bool) -> Path:
     gather_assets(fetch_npm(package / "tools/web", out), out / "assets")
     toc = out / "_toc.yml"
     first, *pages = contents(repository)
-    chapters = [{key: page[key] for key in ("file", "title") if key in page} for page in pages]
+    chapters = [{"file": page["file"]} for page in pages]
     toc.write_text(yaml.safe_dump({"format": "jb-book", "root": first["file"], "chapters": chapters}, sort_keys=False))
 
     shutil.rmtree(html, ignore_errors=True)

@@ -30,7 +30,7 @@ def lessons(tmp_path):
     text = {"output_type": "stream", "name": "stdout", "text": ["before\n", "after\n"]}
     several = [displayed(CLAIMS[0]), text, *map(displayed, CLAIMS[1:])]
     for name, outputs in {"02_experts": several, "03_router": [displayed(SHOWN)], "04_training": [text]}.items():
-        title = {"cell_type": "markdown", "source": [f"# On {name}\n", "\n", "25 minutes."]}
+        title = {"cell_type": "markdown", "source": [f"# {name[:2]} On {name}\n", "\n", "25 minutes."]}
         cells = [title, {"cell_type": "code", "source": [], "outputs": outputs}]
         (tmp_path / f"{name}.ipynb").write_text(json.dumps({"cells": cells}), encoding="utf-8")
     return tmp_path

@@ -59,7 +59,7 @@ def write_course(folder: Path, lessons: dict[str, str] = COURSE) -> Path:
         path.unlink()
     toc = ["toc:", "  - file: index"]
     for name, text in lessons.items():
-        toc += [f"  - file: {name}", f"    title: {name[:2]} {name[3:].title()}", "    asks: How?", "    needs: []"]
+        toc += [f"  - file: {name}", "    asks: How?", "    needs: []"]
         notebook = jupytext.reads(text, "py:percent")
         for cell in notebook.cells:
             if cell.cell_type == "code":

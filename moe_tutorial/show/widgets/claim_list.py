@@ -65,7 +65,7 @@ def stored(folder: Path) -> list[Measured]:
         if claims := read_claims(output for cell in cells for output in cell.get("outputs", [])):
             title = "".join(cells[0]["source"]).partition("\n")[0].removeprefix("# ")
             claims.sort(key=lambda claim: [int(part) for part in claim.id.split(".")])
-            found.append(Measured(path.stem, f"{path.stem[:2]} {title}", path.name, claims))
+            found.append(Measured(path.stem, title, path.name, claims))
     if not found:
         raise ValueError(f"no lesson in {folder.resolve()} stores a claim; run this in the folder of the lessons")
     return found

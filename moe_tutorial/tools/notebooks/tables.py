@@ -1,7 +1,7 @@
 """The tables of lessons in README, CONTRIBUTING and lesson 00, made from ``book.yml`` and the lessons' first lines.
 
-``book.yml`` has a lesson's title, the question that it ``asks``, and its ``home``, the modules that contain what it
-teaches. The lesson itself says what readers can do afterwards: "25 minutes. You leave able to ...".
+``book.yml`` has the question that a lesson ``asks``, and its ``home``, the modules that contain what it teaches. The
+lesson itself has its title, and says what readers can do afterwards: "25 minutes. You leave able to ...".
 """
 
 import re
@@ -18,7 +18,6 @@ class Entry(NamedTuple):
     """A lesson with its entry in ``book.yml``."""
 
     lesson: Lesson
-    title: str
     asks: str
     home: list[str]
     needs: list[str]
@@ -46,11 +45,11 @@ def lessons(repository: Path) -> list[Entry]:
         page = pages.get(path.stem)
         if not page:
             raise CourseError(f"{path.name} is not in the toc of book.yml")
-        for name in ("title", "asks", "home"):
+        for name in ("asks", "home"):
             if name not in page:
                 raise CourseError(f"the toc of book.yml has no {name!r} for {path.stem}")
         needs = page.get("needs", [])
-        found.append(Entry(Lesson.read(path), page["title"], page["asks"], page["home"], needs))
+        found.append(Entry(Lesson.read(path), page["asks"], page["home"], needs))
     return found
 
 
@@ -73,8 +72,8 @@ def tables(repository: Path) -> dict[Path, str]:
     if not (repository / "book.yml").exists():
         return {}
     taught = lessons(repository)
-    able = [f"| [{each.title}](notebooks/{each.file}.ipynb) | {each.lesson.able} |" for each in taught]
-    asks = [f"| [{each.title}]({each.file}.ipynb) | {each.asks} |" for each in taught[1:]]  # not 00 itself
+    able = [f"| [{each.lesson.title}](notebooks/{each.file}.ipynb) | {each.lesson.able} |" for each in taught]
+    asks = [f"| [{each.lesson.title}]({each.file}.ipynb) | {each.asks} |" for each in taught[1:]]  # not 00 itself
     home = [f"| {each.file} | {', '.join(f'`{module}`' for module in each.home)} |" for each in taught]
     readme, contributing = repository / "README.md", repository / "CONTRIBUTING.md"
     start = repository / "notebooks" / f"{taught[0].file}.py"

@@ -27,7 +27,6 @@ class Page(NamedTuple):
     """A notebook of the course, its entries in ``book.yml``, and the copy that a learner gets."""
 
     lesson: Lesson
-    title: str
     asks: str
     needs: list[str]
     notebook: NotebookNode
@@ -85,8 +84,7 @@ def read_course(folder: Path | None = None) -> list[Page]:
         if path.exists():
             notebook = nbformat.read(path, as_version=4)
             lesson = Lesson.of(path.stem, notebook)
-            title = entry.get("title", entry["file"].capitalize())
-            said = title, entry.get("asks", ""), entry.get("needs", [])
+            said = entry.get("asks", ""), entry.get("needs", [])
             pages.append(Page(lesson, *said, learners_copy(lesson, notebook)))
     if not pages:
         raise CourseError(f"no lessons in {notebooks}")

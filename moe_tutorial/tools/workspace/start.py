@@ -42,14 +42,14 @@ def start(folder: Path, course: list[Page]) -> str:
     if counts[following.name].is_all and following != lessons[-1]:
         following = lessons[begun[-1] + 1]
     rows = [
-        f"| {'✓' if counts[page.name].is_all else ''} | [{page.title}]({page.file}) | {page.asks} "
+        f"| {'✓' if counts[page.name].is_all else ''} | [{page.lesson.title}]({page.file}) | {page.asks} "
         f"| {', '.join(need[:2] for need in page.needs)} | {counts[page.name]} |"
         for page in lessons
     ]
-    others = [f"[{page.title}]({page.file})" for page in course if page not in lessons]
+    others = [f"[{page.lesson.title}]({page.file})" for page in course if page not in lessons]
     text = f"""# Mixture of experts, measured
 
-{"Go on" if begun else "Begin"} with **[{following.title}]({following.file})**. A click on its name opens it here.
+{"Go on" if begun else "Begin"} with **[{following.lesson.title}]({following.file})**. A click on its name opens it here.
 
 | | lesson | the question | needs | done |
 |---|---|---|---|---|

@@ -18,11 +18,11 @@ CLAIM = re.compile(r'<section class="moe-claim [^"]*" id="(claim-(\d+)-(\d+))"')
 @cache
 def measured(repository: Path) -> list[Measured]:
     """The claims of every lesson, as they were judged when it was executed for this site."""
-    titles = {page["file"]: page.get("title", "") for page in toc(repository)}
+    pages = {page["file"] for page in toc(repository)}
     return [
-        lesson._replace(title=titles[lesson.file], address=f"{lesson.file}.html")
+        lesson._replace(address=f"{lesson.file}.html")
         for lesson in stored(executed.folder(repository))
-        if lesson.file in titles  # the cache also has lessons that were renamed
+        if lesson.file in pages  # the cache also has lessons that were renamed
     ]
 
 

@@ -39,7 +39,7 @@ def cards(repository: Path) -> str:
     items = []
     for lesson in lessons(repository):
         after = f" · after {' and '.join(name[:2] for name in lesson.needs)}" if lesson.needs else ""
-        number, title = lesson.title.split(" ", 1)
+        number, title = lesson.lesson.title.split(" ", 1)
         badge = f'<span class="moe-lesson" style="{_dye(int(number))}">{number}</span>'
         items.append(
             f'<li><a href="{lesson.file}.html"><b>{badge} {escape(title)}</b>'
