@@ -113,7 +113,7 @@ def test_own_and_changed_cells_stand_at_the_end_in_their_order_and_the_file_as_i
     lesson = mine / "01_add.ipynb"
     picture = "It adds:\n![](attachment:a.png)"
     learn(lesson, {"YOUR CODE": SOLVED, 'check("01.add"': 'add = check("01.add", sum)', "It adds": picture})
-    learn(lesson, added={"# Add": "x = 1", "print": "", "It adds": "y = 2"})
+    learn(lesson, added={"# 01 Add": "x = 1", "print": "", "It adds": "y = 2"})
     notebook = read(lesson)
     half = nbformat.from_dict(notebook.cells[5] | {"source": "half = 1", "id": "half"})
     notebook.cells.insert(6, half)  # with the marks of the whole, as JupyterLab splits a cell
@@ -184,7 +184,7 @@ def test_a_notebook_that_is_none_is_left_alone_and_said(mine, course):
     assert (mine / "01_add.ipynb").read_text() == '{"cells": ['
     reset(mine, course_in(course), "01")
     assert (next(iter((mine / "old").glob("01*")))).read_text() == '{"cells": ['
-    assert "# Add" in sources(mine / "01_add.ipynb")[0]
+    assert "# 01 Add" in sources(mine / "01_add.ipynb")[0]
 
 
 def test_a_folder_that_is_something_else(tmp_path, course):

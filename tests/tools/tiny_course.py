@@ -10,7 +10,7 @@ from nbformat.v4 import new_code_cell, new_output
 from moe_tutorial.tools.workspace.copies import Page, read_course
 
 ADD = '''# %% [markdown]
-# # Add
+# # 01 Add
 #
 # 5 minutes. You leave able to add.
 
@@ -36,7 +36,7 @@ add = check("01.add", add)
 #
 # It adds.
 '''
-DOUBLE = ADD.replace("Add", "Double").replace("01.add", "02.double").replace("return a + b", "return a * 2")
+DOUBLE = ADD.replace("01 Add", "02 Double").replace("01.add", "02.double").replace("return a + b", "return a * 2")
 DOUBLE += """
 # %% tags=["guess"]
 guess("02.twice", "How much is twice two?", choices=["3", "4"])

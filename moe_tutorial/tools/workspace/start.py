@@ -47,9 +47,10 @@ def start(folder: Path, course: list[Page]) -> str:
         for page in lessons
     ]
     others = [f"[{page.lesson.title}]({page.file})" for page in course if page not in lessons]
+    name = f"{'Go on' if begun else 'Begin'} with **[{following.lesson.title}]({following.file})**"
     text = f"""# Mixture of experts, measured
 
-{"Go on" if begun else "Begin"} with **[{following.lesson.title}]({following.file})**. A click on its name opens it here.
+{name}. A click on its name opens it here.
 
 | | lesson | the question | needs | done |
 |---|---|---|---|---|
