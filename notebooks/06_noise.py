@@ -18,7 +18,7 @@
 # these digits the dead hardly cost accuracy (lesson 05): we ask why they die, not what it costs.
 #
 # Our mixtures have eight experts of 16 neurons, *two* for each image, and train on raw digits for 300 steps. As before, an
-# expert with less than one choice in a hundred is dead.
+# expert with less than one choice in a hundred is dead, and a mixture with five dead has collapsed.
 
 # %% tags=["setup"]
 # Setup: what this lesson uses.
@@ -81,8 +81,8 @@ def killed(shares):
 # - **The shared mean.** All images have the mean image in common. *Taken away:* we subtract it from every image.
 # - **Experts that learn.** A chosen expert learns, and the more it helps, the more the router raises it: the rich get richer.
 #   *Taken away:* we freeze the experts as they were drawn.
-# - **The gate.** It gives out probabilities over *all* experts. So a step that raises the weights of the chosen lowers the logits of all
-#   others. *Taken away:* we replace it by a softmax over the two chosen alone (top-k, then softmax: lesson 03).
+# - **The gate.** It gives out probabilities over *all* experts, and they add up to 1. So a step that raises the weights of the chosen
+#   lowers the logits of all others. *Taken away:* we replace it by a softmax over the two chosen alone (top-k, then softmax: lesson 03).
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -93,7 +93,7 @@ guess(
 )
 
 # %% tags=["measure"]
-# Measured: mixtures without one suspect or another.
+# Measured: mixtures without one suspect or another (some 25 seconds).
 EXPERTS = ["experts.w_in", "experts.b_in", "experts.w_out", "experts.b_out"]
 CHOSEN_ALONE = {"gate": "topk_softmax"}
 mean = raw.x_train.mean(0)
@@ -143,18 +143,18 @@ sweep(at_the_scene, taken=("Taken away", list(without)))
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: dead experts in all mixtures, without one suspect or another.
+names = {
+    "nothing": "all three present",
+    "experts that learn": "experts frozen",
+    "the gate": "the other gate",
+    "experts and gate": "frozen, and the other gate",
+    "the shared mean": "the mean subtracted",
+}
 interval_chart(
-    {
-        "all three present": killed(end),
-        **{
-            f"without {taken}": killed(shares)
-            for taken, shares in without.items()
-            if taken != "nothing"
-        },
-    },
+    {names[taken]: killed(shares) for taken, shares in without.items()},
     title=f"All three present, {n_dead['nothing']:.1f} of 8 experts are dead; without the shared mean {n_dead['the shared mean']:.1f}",
     note="Raw digits, twenty or forty seeds, in grey: the larger a dot, the more seeds. Above them the mean, and its 95 % interval.",
-    colors={"without the shared mean": "accent"},
+    colors={"the mean subtracted": "accent"},
     unit="dead experts of 8",
     zero=0,
 )
@@ -213,8 +213,8 @@ others_move = check("06.others_move", others_move)
 
 # %% [markdown]
 # So on another image $x'$ the logit moves by $-\eta\, \frac{\partial L}{\partial z_i}\,(x \cdot x')$. If $x \cdot x'$ is positive, it moves
-# the same way as on $x$. An image is the mean $m$ plus a rest, and the rests average to zero. So on average $x \cdot x'$ is
-# $m \cdot m$: positive.
+# the same way as on $x$. An image is the mean $m$ plus a rest. The rests average to zero, so the mixed terms vanish: on average
+# $x \cdot x'$ is $m \cdot m$, which is positive.
 #
 # We draw twenty mixtures, and give each *one* step on one image. How does the logit of that image's first choice move on
 # the test images?
@@ -267,7 +267,7 @@ def on_the_others(figure, theme):
 picture(
     on_the_others,
     title=f"On raw pixels, the logit moves the same way on {same['raw']:.0%} of the others",
-    note="How far it moves: twenty steps, each on one image, and the 450 test images. On average "
+    note="Height: how many images. Twenty steps, each on one image, and its moves on the 450 test images. On average "
     + ", ".join(f"{name} {each.mean():.1f}" for name, each in moves.items()).replace(
         "-0.0", "0.0"
     )
@@ -350,8 +350,15 @@ sweep(a_thousand_choices, noise=("Noise", [0, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 3]
 # %% [markdown]
 # ## Does it prevent collapse?
 #
-# Now the mixtures train with noise. First we keep the gate used so far, a softmax over all experts. Your gate, over the chosen alone, comes
-# in the next section.
+# Three trials follow, each without noise and with it:
+#
+# | trial | gate | noise | penalty |
+# |---|---|---|---|
+# | noise alone | over all experts | of a fixed size | none |
+# | Shazeer et al.'s gate, noise and start | over the chosen | learned | none |
+# | noise beside a penalty | over all experts | of a fixed size | on importance |
+#
+# First, noise alone. (Some 15 seconds.)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -416,7 +423,7 @@ claim(
 # %% [markdown]
 # ## Their gate and their noise
 #
-# We were not fair to Shazeer et al. Their gate, which you wrote, compares the chosen alone. The size of their noise is *learned*, by a
+# The second trial is fairer to Shazeer et al. Their gate, which you wrote, compares the chosen alone. The size of their noise is *learned*, by a
 # second matrix, $V$, beside the router's $W$ (softplus makes it positive).
 #
 # $$H(x) = W x + \varepsilon \cdot \text{softplus}(V x)$$
@@ -467,7 +474,7 @@ reveal(
 # %% [markdown]
 # ## Noise beside a penalty
 #
-# In their paper noise stands beside two penalties. We take one of them, with the gate over all experts and noise of a fixed size.
+# The third trial: in their paper noise stands beside two penalties. We take one of them.
 #
 # An expert's *importance* is the sum of its gate weights over a batch. We add the cv² (lesson 05) of the eight importances to the loss,
 # with coefficient 1. Beside it we set weak noise, of standard deviation 0.3. (Some ten seconds.)
@@ -498,10 +505,13 @@ strong, strong_end = run(build=lambda: mixture(noise=1.0), penalty=importance_pe
 both = float(killed(both_end).mean())
 
 
-def how_far(trained):
-    """From the best logit of an image to the last: the median over images and seeds."""
-    logits = trained.routing(raw.x_test).logits
-    return float((logits.amax(-1) - logits.amin(-1)).median())
+def all_probabilities(routing, step):
+    """The same penalty, but on the probabilities of all experts, not of the chosen."""
+    asked = routing.probs.sum(0)
+    return asked.var(correction=0) / asked.mean() ** 2
+
+
+whole_dead = float(killed(run(penalty=all_probabilities)[1]).mean())
 
 
 # %% tags=["guess", "nbval-ignore-output"]
@@ -516,12 +526,13 @@ reveal(
         if both < alone
         else "No fewer: the noise does not help."
     )
-    + f" With noise of 1 beside it, {killed(strong_end).mean():.1f} are dead.\n\nAn image's best and worst logits are typically "
-    f"{how_far(without_noise):.1f} apart without penalty or noise, and {how_far(penalty):.1f} with the penalty alone"
+    + f" With noise of 1 beside it, {killed(strong_end).mean():.1f} are dead.\n\nWhy can the penalty not do it alone? Importance adds up the "
+    "weights of the *chosen*: an expert that nobody chooses has almost no slope there, and noise gives it turns. A test, without noise: "
+    f"we take the cv² of the probabilities of *all* experts as the penalty. It leaves {whole_dead:.1f} dead"
     + (
-        ": noise has less to overtake. That may be why it helps (not tested)."
-        if how_far(penalty) < how_far(without_noise)
-        else "."
+        ", so here noise mends what the penalty leaves out."
+        if whole_dead < both
+        else ": so that is not the reason."
     ),
 )
 
@@ -531,31 +542,32 @@ reveal(
 # %% tags=["draw", "nbval-ignore-output", "06.alive", "06.recipe", "06.mends"]
 # Drawn: dead experts without noise and with it, in three pairs.
 trial = {
-    "the gate over all experts": killed(end[:20]),
-    "with noise of 1": noise_dead[1.0],
-    "their gate": gate_dead,
-    "with their noise and start": recipe_dead,
-    "the penalty": killed(penalty_end),
-    "with noise of 0.3": killed(both_end),
+    "alone: no noise": killed(end[:20]),
+    "alone: noise of 1": noise_dead[1.0],
+    "their gate: no noise": gate_dead,
+    "their gate: their noise and start": recipe_dead,
+    "penalty: no noise": killed(penalty_end),
+    "penalty: noise of 0.3": killed(both_end),
+    "penalty: noise of 1": killed(strong_end),
 }
 interval_chart(
     trial,
-    title=f"Noise of 1 alone {saves(killed(end[:20]), noise_dead[1.0])}; their noise with its start {saves(gate_dead, recipe_dead)}; noise of 0.3 "
-    f"beside the penalty {saves(killed(penalty_end), killed(both_end))}",
+    title=f"Noise of 1 alone {saves(killed(end[:20]), noise_dead[1.0])}; beside the penalty it {saves(killed(penalty_end), killed(strong_end))}",
     note="Raw digits. In grey twenty seeds: the larger a dot, the more seeds. Above them the mean, and its 95 % interval. In colour: with noise.",
-    colors={name: "accent" for name in trial if name.startswith("with")},
+    colors={name: "accent" for name in trial if not name.endswith("no noise")},
     unit="dead experts of 8",
     zero=0,
 )
 
 # %% [markdown] tags=["06.alive", "06.recipe", "06.mends"]
 # - **Alone**, with two chosen and a gate over all experts, noise does not prevent collapse.
-# - **Beside their gate**, two things change at once: noise is added, and the router starts at zero. *Further* adds the noise alone.
-#   (We did not run their two penalties with their gate.)
-# - **Beside a penalty** of coefficient 1, with a gate over all experts, weak noise helps. (Noise of 1: see the reveal above.)
+# - **With their gate, noise and start**, there is no clear answer. Two things change at once, and whether they save any changes with the
+#   seeds (`MOE_SEED`). *Further* adds the noise alone. (We did not run their two penalties with their gate.)
+# - **Beside a penalty** of coefficient 1, with a gate over all experts, noise helps.
 #
-# Shazeer et al. said no more than “helps”. They mean the *load*, how many tokens an expert gets: a count has no slope, but
-# with noise a penalty can push on it (*Further*). That cannot be why noise helped here: importance has a slope anyway.
+# Shazeer et al. said no more than “helps”. They mean the *load*, how many tokens an expert gets. A count has no slope. With noise it gets
+# one, and a penalty can push on it (*Further*).
+#
 # Today's [OLMoE](https://arxiv.org/abs/2409.02060) has a penalty, and [DeepSeek-V3](https://arxiv.org/abs/2412.19437) mainly a bias (lesson
 # 07). Neither has noise.
 
@@ -647,8 +659,8 @@ quiz("06")
 #
 # 1. Mend `ColleaguesRouter`: where `self.training` is false, `add_noise` should return what `super().add_noise` returns. What
 #    does `wavers` say now?
-# 2. Choose three experts: `killed(run(build=lambda: mixture(k=3, noise=3.0))[1]).mean()`, and again with `noise=0.0`. Does strong
-#    noise save any?
+# 2. Is it the length of the shared image alone? Put all of it into one corner pixel: in claim 06.1's cell,
+#    `random_image = mean.norm() * torch.eye(64)[0]`. Do as many die?
 # 3. Another coefficient for the penalty: `def importance_penalty(routing, step): return 0.1 * importance_loss(routing)`, and the cells
 #    from there on. Does weak noise still save half of those that the penalty leaves dead?
 #
@@ -657,8 +669,9 @@ quiz("06")
 # - A plain step on one image moves the logits of another by $-\eta\, \partial L / \partial z_i\, (x \cdot x')$.
 # - Here, with two chosen, collapse needs a mean that all inputs share. A gate over all experts makes it worse. With such a gate, so do
 #   experts that learn, and noise alone does not prevent it.
-# - Beside an importance penalty of coefficient 1, weak noise saved more than half of the experts that the penalty left dead.
-# - In evaluation noise must be off. (And an evaluation [must not change the training](museum.ipynb#validation-changes-the-training).)
+# - Beside an importance penalty of coefficient 1, weak noise saved more than half of the experts that the penalty left dead: importance
+#   sees the chosen alone.
+# - In evaluation noise must be off, or the same image gets two answers. (And an evaluation [must not change the training](museum.ipynb#validation-changes-the-training).)
 #
 # **Sources.** Noisy top-k and the load estimate: [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538),
 # section 2.1, equations 3 to 5, and appendix A. The retelling: A. Soori, *makeMoE*, a blog post of 2024.

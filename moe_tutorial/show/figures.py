@@ -83,7 +83,7 @@ def interval_chart(
 
     spoken = "; ".join(f"{name}: {mean}" for name, mean in means.items())
     breaks = sum(name.count("\n") for name in rows)
-    height = 70 + 40 * len(rows) + 8 * breaks
+    height = 70 + 46 * len(rows) + 8 * breaks
     above = 14 * (len(rows) + breaks)  # for the labels above their rows
     return picture(draw, title, note, alt=f"{title}. {spoken}.", height=height, narrow_height=height + above)
 
