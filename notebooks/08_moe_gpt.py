@@ -20,6 +20,7 @@
 # %% tags=["setup"]
 # Setup: what this lesson uses.
 import math
+import re
 from copy import deepcopy
 
 import numpy as np
@@ -69,9 +70,10 @@ torch.set_num_threads(1)  # small models are fastest on one thread
 E, STEPS, seed = 8, comparison.SHORT, seeds(1)[0]
 
 # %% [markdown]
-# Here is a GPT with experts. It reads characters and predicts the next. In each of its two blocks, a router sends each character to one of
-# eight experts. (The picture calls a block a layer.) When it has learned, type into it: who takes the digits, and who the spaces?
-# Then switch off an expert.
+# Here is a GPT with experts. It reads characters and predicts the next. In each of its two blocks (below: *layers*), a router sends each
+# character to one of eight experts. When it has learned, look at its sentence: who takes the digits, and who the spaces?
+# Then switch off one expert. A letter *falls* when it is no longer the one written with all sixteen. Switch it on again, and try
+# another: which one costs most letters?
 
 # %% tags=["measure"]
 # Train a GPT with experts, in a quarter of a minute or a little more.
@@ -92,7 +94,7 @@ gpt, gpt_loss = trained("experts", moe_config)
 
 # %% tags=["draw", "nbval-ignore-output"]
 # The GPT, to type into.
-sentence = "The 12 monkeys ate 7*8=56 bananas, def f(x):"
+sentence = "def f(x): 7*8=56, and the 12 monkeys ate the "
 live_gpt(
     gpt,
     sentence,
@@ -154,20 +156,23 @@ def scores(text):
 
 
 # %% tags=["measure", "nbval-ignore-output"]
-# Measured: it goes on with four beginnings.
-for text in ("The value of ", "def get_", "12*11=", "if not "):
+# Measured: it goes on with four beginnings. Are its sums right?
+for text in ("The value of ", "def get_", "if not ", "12*11="):
     begun = len(text)
     for _ in range(40):
         text += decode(scores(text).argmax()[None])
     print(repr(text[:begun]), "goes on", repr(text[begun:]))
+    for a, sign, b, c in re.findall(r"(?m)^(\d+)([-+*])(\d+)=(-?\d+)\n", text):
+        is_ = {"+": int(a) + int(b), "-": int(a) - int(b), "*": int(a) * int(b)}[sign]
+        print(f"{a}{sign}{b}={c}", "right" if int(c) == is_ else f"wrong: {is_}")
 
 # %% [markdown]
-# It always takes the likeliest character, and repeats itself. What it writes looks like prose, code and sums. Are the sums right?
+# It always takes the likeliest character, and repeats itself. What it writes looks like prose, code and sums.
 #
 # ## What it learns from
 #
 # A text holds the answers, too: for each character, the next one. The loss is the mean cross-entropy, in **nats** (natural
-# logarithm). At a loss of $L$, the right character typically got a probability of $e^{-L}$.
+# logarithm). At a loss of $L$, the right character typically (in the geometric mean) got a probability of $e^{-L}$.
 #
 # To this we add lesson 07's Switch loss, `switch_loss(routing)`. Each block has its own router, and so its own Switch loss. We multiply
 # their sum by a coefficient `c`. (One loss over all blocks at once
@@ -212,8 +217,7 @@ print(f"typically, its right character has {math.exp(-gpt_loss.mean()):.0%}")
 # %% [markdown]
 # ## Does it look ahead?
 #
-# A model must not see the characters that it has to predict. Attention hides them. But a router that compares tokens could still leak
-# them.
+# A model must not see the characters that it has to predict. Attention hides them. But what of experts that choose, as in lesson 07?
 #
 # **Your turn.** A test, in two lines. A token is a number below `n`. Make a second text: keep the first `t` tokens, and add 1 to each
 # later one, modulo `n`. If the scores of the first `t` change, the model has looked ahead.
@@ -255,8 +259,8 @@ for name, model in {"tokens choose": gpt, "experts choose": choosing}.items():
 # ## Does it pay?
 #
 # The **fair opponent** is a dense GPT with as many multiplications. A vector has 64 numbers, so a neuron takes 64 + 64 = 128. The mixture
-# computes one expert of 128 neurons, and the router: 8 · 64 = 512 multiplications, as many as four neurons. So the dense feed-forward
-# gets 132.
+# computes one expert of 128 neurons, and the router: 8 · 64 = 512 multiplications, those of 512 / 128 = 4 neurons. So the dense
+# feed-forward gets 132.
 #
 # Both were trained beforehand, from ten seeds, at one learning rate. (Others are not measured.)
 
@@ -342,8 +346,7 @@ choices = {
 }
 guess(
     "08.clock",
-    "Stop both GPTs after equally many seconds. How many steps must the one with experts have taken, until it is ahead and stays ahead, in "
-    "the mean of ten seeds?",
+    "Stop both GPTs after equally many seconds. From which of its steps on does the one with experts stay ahead, in the mean of ten seeds?",
     choices=list(choices.values()),
 )
 
@@ -362,27 +365,32 @@ clear = (
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-begins = f"by {crossing:,} steps" if crossing <= lengths[-1] else "never"
+never = crossing > lengths[-1]
+verdict = "do not take the lead" if never else f"lead from {crossing:,} steps on"
+verdict += f", clearly from {clear:,}" if clear <= lengths[-1] else ""
 reveal(
     "08.clock",
     next(words for most, words in choices.items() if crossing <= most),
-    says=f"In equal seconds, the experts' mean lead begins {begins}. "
-    f"After {lengths[-1]:,} of their steps it is {lead_by['seconds'][-1].mean:.2f} nats, and {lead_by['steps'][-1].mean:.2f} at equal steps. "
-    "\n\n[nanochat's log](https://github.com/karpathy/nanochat/blob/master/dev/LOG.md) of February 2026 says that its branch with "
-    "experts “improves per-step validation loss, but is not a net improvement on wall clock time due to MoE overhead (at least for "
-    "our scale of interest of approx GPT-2 capability)”. "
+    says=f"In equal seconds, at this learning rate, the experts {verdict}, in the mean of ten seeds. "
+    f"After {lengths[-1]:,} of their steps, where we stopped, their lead is {lead_by['seconds'][-1].mean:.2f} nats, and "
+    f"{lead_by['steps'][-1].mean:.2f} at equal steps."
+    "\n\n[nanochat's log](https://github.com/karpathy/nanochat/blob/master/dev/LOG.md) of February 2026 says of its experts, at about "
+    "GPT-2's capability: “not a net improvement on wall clock time”. "
     + (
         "So it is here."
-        if begins == "never"
-        else "Our tiny GPT, on one thread, does win by the clock, if it trains for long enough. Model and machine differ from nanochat's, and we did not "
-        "test which difference counts."
+        if never
+        else "Here they win by the clock, if trained for long enough. Model and machine differ; which of them counts, we did not test."
     ),
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: the lead over the length of training, on both counts.
-traces = []
-for count, color, dash in (("steps", "muted", "dash"), ("seconds", "text", "solid")):
+around = [*lengths, *lengths[::-1]]
+edge = [e.low for e in lead_by["seconds"]] + [e.high for e in lead_by["seconds"][::-1]]
+line = {"color": look.color("accent"), "width": 0}  # the fill has its colour
+shape = {"mode": "lines", "fill": "toself", "opacity": 0.4, "line": line}
+traces = [scatter(around, edge, [], **shape)]
+for count, color, dash in (("steps", "muted", "dash"), ("seconds", "accent", "solid")):
     means = [lead.mean for lead in lead_by[count]]
     hover = [
         f"{n:,} steps: {mean:+.2f}" for n, mean in zip(lengths, means, strict=True)
@@ -393,21 +401,11 @@ for count, color, dash in (("steps", "muted", "dash"), ("seconds", "text", "soli
     )
 ends = [lengths[0], lengths[-1]]
 line = {"color": look.color("muted"), "width": 1}
-traces.append(
-    scatter(
-        ends,
-        [0, 0],
-        ["level with dense"] * 2,
-        "level with dense",
-        mode="lines",
-        line=line,
-    )
-)
+traces.append(scatter(ends, [0, 0], [], "level with dense", mode="lines", line=line))
 explorable(
     traces,
-    title=f"By the clock, the experts' mean lead begins {begins}"
-    + (f"; it is clear by {clear:,} steps" if clear <= lengths[-1] else ""),
-    note="Lead over the dense GPT, mean of ten seeds. Clear: the whole 95 % interval is above 0. Seconds: "
+    title=f"In equal seconds, experts {verdict}",
+    note="Mean of ten seeds. Band: its 95 % interval in equal seconds; clear where all of it is above 0. Seconds: "
     "processor time on the machine that made the results.",
     alt="The experts' lead in nats, from the first to the last test: "
     + "; ".join(
@@ -420,7 +418,7 @@ explorable(
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
-# A slider: how long both are trained.
+# A slider: how long both are trained. It opens where the lead in equal seconds begins.
 in_a_step = comparison.TRAINING["batch_size"] * comparison.EXPERTS.context
 in_a_step *= long["kinds"]["experts"]["multiplications"]
 seconds = {kind: each.mean(0) for kind, each in spent.items()}
@@ -447,14 +445,16 @@ def at_length(steps):
     return beside(*cards)
 
 
-sweep(at_length, steps=("Steps of the GPT with experts", list(lengths)))
+slider = sweep(at_length, steps=("Steps of the GPT with experts", list(lengths)))
+slider.wanted = [lengths.index(min(crossing, lengths[-1]))]
+slider
 
 # %% tags=["measure"]
 # Claim 08.1.
 claim(
     "08.1",
-    "Trained for as many seconds as 2,400 steps with experts take, the GPT with experts "
-    "predicts better than the dense one",
+    "Trained at one learning rate for as many seconds as 2,400 steps with experts take, "
+    "the GPT with experts predicts better than the dense one",
     quantity="lead in test loss (nats)",
     measured=ahead("experts", count="seconds", steps=lengths[-1]),
     holds=above(0),
@@ -465,7 +465,7 @@ claim(
 # %% [markdown]
 # ## Does it take a router that learns?
 #
-# Does the lead come from having eight experts, or from how they are chosen? Four GPTs have the same experts, and differ mainly in who chooses:
+# Does the lead come from having eight experts, or from how they are chosen? Four GPTs have the same experts. First, who chooses?
 #
 # | | who chooses |
 # |---|---|
@@ -477,8 +477,14 @@ claim(
 # *Frozen* and *table* are both random and fixed. But the table sees only the character. The frozen router sees a vector, which depends
 # on the characters before, too, and changes as the GPT learns.
 #
-# As in your mixture, an answer is multiplied by *p*, the probability that the router gives its expert. So the GPT with the table has a
-# router, too: it learns *p*, but the table chooses. Dice have no router. There each answer has weight 1.
+# Second, what weight does an answer have?
+#
+# | | weight |
+# |---|---|
+# | **router**, **frozen**, **table** | *p*, as in your mixture. The table has a router, too, for *p* alone. |
+# | **dice** | 1. Dice have no router, and so no Switch loss. |
+#
+# So dice differ in more than who chooses. For a fair comparison, we measure the other three with weight 1, too.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -490,8 +496,10 @@ guess(
 )
 
 # %% tags=["measure"]
-# Measured: four leads, and the table's lead over the router as both train on.
+# Measured: the leads, with both weights, and the table's lead over the router as both train on.
 leads = {name: ahead(kind) for name, kind in arms.items()}
+full = {"router": "experts 1", "frozen": "frozen 1", "table": "table 1"}
+full = {name: ahead(kind) for name, kind in full.items()}  # with weight 1
 order = sorted(leads, key=lambda name: -leads[name].mean())
 short = ahead("table p", "experts")
 table_over_router = [ahead("table p", "experts", steps=n) for n in lengths]
@@ -503,16 +511,24 @@ reveal(
     "08.chooser",
     order[0],
     says=(
-        "With a frozen router, eight experts gain nothing clear, and with dice they lose. "
-        if leads["frozen"].mean() < 0.02 and leads["dice"].mean() < 0
+        "With a frozen router, eight experts gain nothing clear; with weight 1 they lose to dense "
+        f"({full['frozen'].mean():+.2f}), and with dice they lose more ({leads['dice'].mean():+.2f}). "
+        if estimate(leads["frozen"]).low < 0
+        and leads["dice"].mean() < full["frozen"].mean() < 0
         else ""
     )
     + (
-        "So it matters who chooses. But over these steps the chooser need not learn: a fixed table leads. (With weight 1, too: *Further*.)\n\n"
-        "How we read this (not tested): an expert learns faster if it always meets the same characters. With a table it does from the "
+        "So it matters who chooses. But over these steps the chooser need not learn (its *p* learns): a fixed table leads.\n\n"
+        + (
+            f"With weight 1 the router, too, loses to dense ({full['router'].mean():+.2f}): there it learns only from the Switch loss. "
+            f"The table then leads by {full['table'].mean():.2f}.\n\n"
+            if estimate(full["router"]).high < 0 < estimate(full["table"]).low
+            else ""
+        )
+        + "How we read this (not tested): an expert learns faster if it always meets the same characters. With a table it does from the "
         "first step; a router has to find out first. "
         + (
-            f"By {lengths[-1]:,} steps the two differ by {abs(late.mean()):.2f} nats (*Further*)."
+            f"By {lengths[-1]:,} steps, with weight p, the two differ by {abs(late.mean()):.2f} nats (*Further*)."
             if late.mean() < short.mean() / 2
             else f"After {lengths[-1]:,} steps the table is still {late.mean():.2f} nats ahead."
         )
@@ -523,15 +539,20 @@ reveal(
 
 # %% tags=["draw", "nbval-ignore-output", "08.steps"]
 # Drawn: how far each is ahead of the dense GPT, ten seeds.
-in_front = [kind for kind in order if estimate(leads[kind]).low > 0]
+rows = {}
+for name in order:
+    rows[f"{name} (weight {'1' if name == 'dice' else 'p'})"] = leads[name]
+    if name in full:
+        rows[f"{name} (weight 1)"] = full[name]
+in_front = [name for name in rows if estimate(rows[name]).low > 0]
 interval_chart(
-    {kind: leads[kind] for kind in order},
-    title="Ahead of the dense GPT after equally many steps: "
-    + ", ".join(f"{kind} by {leads[kind].mean():.2f}" for kind in in_front),
+    rows,
+    title="Ahead of the dense GPT: "
+    + ", ".join(f"{name} by {rows[name].mean():.2f}" for name in in_front),
     note=f"Lead in test loss after {comparison.SHORT} steps. Grey dots: ten seeds (a larger one: several). Above them means with 95 % intervals. "
-    "All but dice feel the Switch loss.",
+    "All but dice and the table with weight 1 feel the Switch loss.",
     colors=dict.fromkeys(in_front, "accent"),
-    controls=["frozen", "dice"],
+    controls=[name for name in rows if name.startswith(("frozen", "dice"))],
     unit="nats a character ahead of dense",
     zero=0,
 )
@@ -588,8 +609,8 @@ quiz("08")
 # 1. Ask two experts of 64 neurons each. Is the active cost the same? In a new cell: `config = GPTConfig(len(CHARACTERS),
 #    feed_forward="moe", d_hidden=64, n_experts=E, top_k=2)`, then `two, _ = trained("two experts", config)`, then
 #    `live_gpt(two, sentence, title="Two experts")`. What changes for the spaces?
-# 2. Take the balance away: open the folded cell *Train a GPT with experts*, and add `balance=0` to its `train_gpt`. Do experts die, as in
-#    lesson 05? And what becomes of the loss?
+# 2. Take the balance away: open the folded cell *Train a GPT with experts*, and add `balance=0` to its `train_gpt`. Print
+#    `gpt_loss.mean()` before and after: does it rise? Then run *Who handles what?* again: does an expert get nothing, as in lesson 05?
 # 3. Add a text of your own as a fourth domain: open the folded cell *Train a GPT with experts*, write `data = texts(own={"mine":
 #    "my_text.txt"})`, run it and the next cell again, and type a line of your text. (It
 #    needs 120,000 characters; with fewer, give `texts` a smaller `n`, too.) Does it get an expert of its own?
@@ -598,10 +619,10 @@ quiz("08")
 #
 # - A mixture takes the feed-forward's place in each block: normalise, ask, add. Each router has its own Switch loss.
 # - Where tokens chose, no score looked ahead. Where experts chose, scores did.
-# - After 500 equal steps, experts lead a dense GPT that multiplies as often. In equal seconds, on one thread of our machine, they
-#   are behind at first, and ahead after 2,400 steps.
-# - It matters who chooses. After 500 steps dice lose, a frozen router gains nothing clear, a router that learns leads, and a fixed table
-#   leads by more. By 2,400 steps the router draws level.
+# - After 500 equal steps, experts lead a dense GPT that multiplies as often. In equal seconds, on one thread of our machine and at one
+#   learning rate, they are behind at first, ahead in the mean from 600 of their steps, and clearly from 700 up to 2,400, where we stopped.
+# - It matters who chooses. After 500 steps with weight *p*, a frozen router gains nothing clear, a router that learns leads, and a fixed
+#   table leads by more; by 2,400 steps the router draws level. With weight 1 only the table leads, and dice lose most.
 #
 # **Sources.** GPT-2: [Radford et al. 2019](https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf).
 # Experts in every other block: [Lepikhin et al. 2020](https://arxiv.org/abs/2006.16668). What they specialise in:
@@ -648,31 +669,6 @@ claim(
     holds=above(0.02),
     control=ahead("experts") - ahead("experts", steps=lengths[-1]),
     control_is="nats lost in the same time by the experts' lead over the dense GPT",
-)
-
-# %% [markdown]
-# ### Both weights
-#
-# Above, an answer counts with *p*. What if it counts fully, with weight 1? (The table with weight 1 was trained for 500 steps only.)
-
-# %% tags=["draw", "nbval-ignore-output", "08.steps", "08.chooser"]
-# A table of three that choose, with both weights.
-both = {
-    "a table": ("table 1", "table p"),
-    "a router": ("experts 1", "experts"),
-    "a frozen router": ("frozen 1", "frozen"),
-}
-both = {name: [estimate(ahead(k)) for k in kinds] for name, kinds in both.items()}
-table(
-    ["ahead of dense, nats", "weight 1", "weight p"],
-    {
-        name: [f"{e.mean:+.2f} ({e.low:+.2f} to {e.high:+.2f})" for e in each]
-        for name, each in both.items()
-    },
-    title=f"After {comparison.SHORT} steps, the table is ahead by {both['a table'][0].mean:.2f} with weight 1, by "
-    f"{both['a table'][1].mean:.2f} with p",
-    note="Means over ten seeds, with 95 % intervals. All but the table with weight 1 feel the Switch loss. With weight 1 only the "
-    "Switch loss reaches the router, as in lesson 04.",
 )
 
 # %% [markdown]

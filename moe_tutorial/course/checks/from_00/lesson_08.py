@@ -195,9 +195,8 @@ COMPARED = "model(new)[0][:, :t], model(tokens)[0][:, :t]"
         "It says True of every model. Your second text differs in the first t characters, too.": (
             "torch.cat([tokens[:, :t], (tokens[:, t:] + 1) % n], dim=1) => (tokens + 1) % n"
         ),
-        "It says False of every model. Does your second text differ from t on, and is it compared?": (
-            "(tokens[:, t:] + 1) % n => tokens[:, t:]"
-        ),
+        "It says False of every model. Does your second text differ from t on, and is it compared? The characters are "
+        "the second dimension, `tokens[:, t:]`.": "(tokens[:, t:] + 1) % n => tokens[:, t:]",
         "Is each character from t on another one in your second text? One text for all may be equal at some places.": (
             "(tokens[:, t:] + 1) % n => 0 * tokens[:, t:]"
         ),
