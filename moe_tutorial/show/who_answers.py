@@ -19,19 +19,15 @@ def who_answers(routing: Routing, tokens: Tensor, title: str) -> Picture:
         routing: of the layer, for all tokens (T,) of a text; an expert's characters are those that choose it first.
         title: as in :func:`picture`.
     """
-    text, chosen, weight = decode(tokens), routing.indices[:, 0].tolist(), routing.weights[:, 0].tolist()
+    text, chosen = decode(tokens), routing.indices[:, 0].tolist()
     rows = {}
     for expert in range(routing.probs.shape[1]):
-        own = [i for i, e in enumerate(chosen) if e == expert]
-        often = [character for character, _ in Counter(text[i] for i in own).most_common(6)]
-        surest = [max((i for i in own if text[i] == c), key=weight.__getitem__) for c in often[:3]]
-        places = [f"{text[max(0, i - 8) : i]}[{text[i]}]{text[i + 1 : i + 5]}" for i in surest]
-        words = [" ".join(c.translate(MARKS) for c in often), " | ".join(place.translate(MARKS) for place in places)]
-        rows[f"expert {expert}"] = [percent(len(own) / len(text)), *words]
+        own = [character.translate(MARKS) for character, e in zip(text, chosen, strict=True) if e == expert]
+        often = " ".join(character for character, _ in Counter(own).most_common(6))
+        rows[f"expert {expert}"] = [percent(len(own) / len(text)), often]
     return table(
-        ["", "takes", "most often", "where it is surest"],
+        ["", "takes", "most often"],
         rows,
         title,
-        "The expert's share of all characters, its most frequent ones, and of the first three the place [in brackets] "
-        "with the largest weight. · is a space, ⏎ a line end.",
+        "The expert's share of all characters, and its most frequent ones. · is a space, ⏎ a line end.",
     )

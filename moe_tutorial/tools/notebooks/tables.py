@@ -22,11 +22,6 @@ class Entry(NamedTuple):
     home: list[str]
     needs: list[str]
 
-    @property
-    def file(self) -> str:
-        """The lesson's name."""
-        return self.lesson.name
-
 
 def contents(folder: Path) -> list[dict]:
     """The pages in a folder's ``book.yml``, in their order; each has a ``file``."""
@@ -72,9 +67,11 @@ def tables(repository: Path) -> dict[Path, str]:
     if not (repository / "book.yml").exists():
         return {}
     taught = lessons(repository)
-    able = [f"| [{each.lesson.title}](notebooks/{each.file}.ipynb) | {each.lesson.able} |" for each in taught]
-    asks = [f"| [{each.lesson.title}]({each.file}.ipynb) | {each.asks} |" for each in taught[1:]]  # not 00 itself
-    home = [f"| {each.file} | {', '.join(f'`{module}`' for module in each.home)} |" for each in taught]
+    able = [f"| [{each.lesson.title}](notebooks/{each.lesson.name}.ipynb) | {each.lesson.able} |" for each in taught]
+    asks = [
+        f"| [{each.lesson.title}]({each.lesson.name}.ipynb) | {each.asks} |" for each in taught[1:]
+    ]  # not 00 itself
+    home = [f"| {each.lesson.name} | {', '.join(f'`{module}`' for module in each.home)} |" for each in taught]
     readme, contributing = repository / "README.md", repository / "CONTRIBUTING.md"
     start = repository / "notebooks" / f"{taught[0].file}.py"
     return {

@@ -42,7 +42,7 @@ def cards(repository: Path) -> str:
         number, title = lesson.lesson.title.split(" ", 1)
         badge = f'<span class="moe-lesson" style="{_dye(int(number))}">{number}</span>'
         items.append(
-            f'<li><a href="{lesson.file}.html"><b>{badge} {escape(title)}</b>'
+            f'<li><a href="{lesson.lesson.name}.html"><b>{badge} {escape(title)}</b>'
             f"<small>{lesson.lesson.minutes} min{after}</small><span>{escape(lesson.asks)}</span></a></li>"
         )
     return f'<ol class="moe-lessons">{"".join(items)}</ol>'
