@@ -68,12 +68,10 @@ def tables(repository: Path) -> dict[Path, str]:
         return {}
     taught = lessons(repository)
     able = [f"| [{each.lesson.title}](notebooks/{each.lesson.name}.ipynb) | {each.lesson.able} |" for each in taught]
-    asks = [
-        f"| [{each.lesson.title}]({each.lesson.name}.ipynb) | {each.asks} |" for each in taught[1:]
-    ]  # not 00 itself
+    asks = [f"| [{each.lesson.title}]({each.lesson.name}.ipynb) | {each.asks} |" for each in taught[1:]]
     home = [f"| {each.lesson.name} | {', '.join(f'`{module}`' for module in each.home)} |" for each in taught]
     readme, contributing = repository / "README.md", repository / "CONTRIBUTING.md"
-    start = repository / "notebooks" / f"{taught[0].file}.py"
+    start = repository / "notebooks" / f"{taught[0].lesson.name}.py"
     return {
         readme: filled(readme, "| lesson | you leave able to |", able),
         start: filled(start, "| lesson | the question |", asks, prefix="# "),
