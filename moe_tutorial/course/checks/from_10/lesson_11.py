@@ -65,6 +65,12 @@ def crossing(ask: Ask) -> None:
         "One too few stays at each expert: the last who finds room stays, too.": "place <= room => place < room",
         "One too many stays at each expert. Does your count begin with 0?": "place <= room => place - 1 <= room",
         "You keep those that find no room.": "place <= room => place > room",
+        "All stay: every choice has place 1. Do you count along the experts, and not from choice to choice?": (
+            "asked.cumsum(0) * asked => asked.cumsum(1) * asked"
+        ),
+        "You take the fullest expert's count, not that of the choice's own.": (
+            "(asked.cumsum(0) * asked).sum(-1) => asked.cumsum(0).max(-1).values"
+        ),
         "You keep the LAST to come. Who comes first, stays.": (
             "asked.cumsum(0) * asked => asked.flip(0).cumsum(0).flip(0) * asked"
         ),
@@ -93,8 +99,8 @@ def crossing(ask: Ask) -> None:
 )
 def kept(ask: Ask) -> None:
     cases = (
-        ([[0], [0], [1], [0], [1], [1], [2]], 4, 2),
-        ([[0, 2], [2, 0], [1, 2], [2, 1], [0, 1]], 4, 2),
+        ([[0], [0], [1], [0], [1], [1], [2], [0]], 4, 2),
+        ([[0, 2], [2, 0], [1, 2], [2, 1], [1, 2]], 4, 2),
         ([[1, 0], [1, 3], [3, 1], [1, 2]], 4, 1),
         ([[2, 0, 1], [2, 1, 3], [0, 2, 3], [3, 0, 2]], 5, 2),
     )
