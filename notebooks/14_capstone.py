@@ -23,6 +23,7 @@ import copy
 import os
 import random
 import textwrap
+from collections import Counter
 from importlib import import_module
 
 import torch
@@ -40,7 +41,7 @@ from moe_tutorial.course import (
     reveal,
     score_card,
 )
-from moe_tutorial.course.planted_bugs import MUTANTS, SUSPECTS, suspect
+from moe_tutorial.course.planted_bugs import MUTANTS, NOT_MEANT, SUSPECTS, suspect
 from moe_tutorial.layers import (
     BiasBalancer,
     ExpertChoiceRouter,
@@ -197,8 +198,7 @@ published_block = check("14.published_block", published_block)
 
 # %% [markdown]
 # Does your function compute what OLMoE's block computes? We give both the same tokens. In Qwen3-MoE's block, only `norm_topk_prob`
-# differs. Mixtral's always divides. Its config does not say so, so we add the line. Its files call gate, up and down `w1`, `w3` and
-# `w2`; we rename them.
+# differs. Mixtral's always divides. Its config does not say so, so we add the line.
 
 
 # %%
@@ -217,13 +217,12 @@ for family in WRITTEN:
 # %% [markdown]
 # ## What does a test catch?
 #
-# Your block is right. What would a wrong one look like? Here are ten mistakes, one at a time:
+# Your block is right. What would a wrong one look like? Here are eight mistakes, one at a time. Each of them fits all shapes:
 #
-# - in Mixtral's block: gate and up (`w1` and `w3`) swapped, each `w3` the other way round (transposed), the last `w3` missing, or the
-#   weights not divided by their sum;
+# - in Mixtral's block: gate and up swapped, or the weights not divided by their sum;
 # - in Qwen3-MoE's: `norm_topk_prob=True` ignored; in OLMoE's: `norm_topk_prob=False` ignored;
-# - in DeepSeek-V3's: the bias (lesson 07) or the shared expert (lesson 09) forgotten, or one of two steps ignored that *Further*
-#   explains: it chooses only from the best *groups* of experts, and it multiplies the weights by a *scale*.
+# - in DeepSeek-V3's: the bias (lesson 07) or the shared expert (lesson 09) forgotten; the *groups* ignored (its experts stand in four
+#   groups, and only those of a token's best two groups can answer); or the *scale* (a fixed number that multiplies the weights).
 #
 # Somebody compares each wrong block with the published one. The weights are small, as before training: their standard deviation is .02.
 # Two programs seldom agree to the last digit, so the test has a tolerance. A real test had this one:
@@ -233,36 +232,17 @@ for family in WRITTEN:
 # A guess.
 guess(
     "14.caught",
-    "How many of the ten mistakes does this test catch?",
-    slider=(0, 10, 1, "of 10"),
+    "How many of the eight mistakes does this test catch?",
+    slider=(0, 8, 1, "of 8"),
 )
 
 
 # %% tags=["measure"]
-# Measured: ten mistakes in copies of published blocks, by four tests.
-def rebuilt(family, seed, change=None, write=published_block, **settings):
-    """How far a block that was rebuilt, and changed, is from the published one: its answers, and its gradients."""
-    block = block_of(family, seed)
-    x = tokens(seed).requires_grad_()
-    read = [x]  # the gradients that are compared
-    if write is not published_block or (family in WRITTEN and not change):
-        config = config_of(family).to_dict() | settings
-        ours = write(x, on_the_hub(block), config)
-        read += block.parameters()
-    else:
-        moe = from_transformers(block)
-        if change:
-            change(moe)
-        ours = moe(x)[0]
-    theirs = block(x[None])[0].reshape(x.shape)  # gpt-oss returns a tuple
-    own, others = (torch.autograd.grad(y.square().sum(), read) for y in (ours, theirs))
-    return gap(ours, theirs), max(map(gap, own, others))
-
-
+# Measured: eight mistakes in copies of published blocks, by three tests.
 @torch.no_grad()
-def untrained(family, change):
-    """What a changed copy of a family's block answers, and what the block answers, with small weights."""
-    block = block_of(family, seed, std=0.02)
+def with_mistake(family, seed, change=lambda moe: None):
+    """What a changed copy of a family's block answers, and what the block answers. Their weights are small."""
+    block, x = block_of(family, seed, std=0.02), tokens(seed)
     moe = from_transformers(block)
     change(moe)
     return moe(x)[0], block(x[None])[0]
@@ -276,14 +256,6 @@ def turn(moe):
     moe.router.renormalize = not moe.router.renormalize
 
 
-def leave_one_out(moe):
-    moe.experts.w_in = nn.Parameter(moe.experts.w_in[:-1])
-
-
-def transpose(moe):
-    moe.experts.w_in = nn.Parameter(moe.experts.w_in.mT)
-
-
 CHANGES = {
     "gate and up swapped": ("Mixtral", swap_gate_and_up),
     "not divided by the sum": ("Mixtral", turn),
@@ -293,38 +265,28 @@ CHANGES = {
     "groups ignored": ("DeepSeek-V3", lambda m: setattr(m.router, "n_groups", None)),
     "bias forgotten": ("DeepSeek-V3", lambda moe: moe.router.bias.zero_()),
     "shared expert forgotten": ("DeepSeek-V3", lambda m: setattr(m, "shared", None)),
-    "the last w3 missing": ("Mixtral", leave_one_out),
-    "w3 the other way round": ("Mixtral", transpose),
 }
-moved, errors, wrong = {}, [], {}
-for what, (family, change) in CHANGES.items():
-    try:
-        moved[what] = [rebuilt(family, s, change)[0] for s in seeds(10)]
-        wrong[what] = untrained(family, change)
-    except (IndexError, RuntimeError, ValueError):
-        errors.append(what)
-
-
-def cosine(ours, theirs):
-    return float(F.cosine_similarity(ours.flatten(), theirs.flatten(), 0))
-
-
+answers = {
+    what: [with_mistake(family, s, change) for s in seeds(10)]
+    for what, (family, change) in CHANGES.items()
+}
+cosine = nn.CosineSimilarity(0)
 TESTS = {
-    "it runs": lambda a, b: True,
     "allclose, atol=1.4e-2": lambda a, b: torch.allclose(a, b, atol=1.4e-2),
-    "cosine above .99": lambda a, b: cosine(a, b) > 0.99,
+    "cosine above .99": lambda a, b: cosine(a.flatten(), b.flatten()) > 0.99,
     "gap below 1e-5": lambda a, b: gap(a, b) < 1e-5,
 }
+COMPARED = ("no mistake", "twice as large", "all 0")
 small = block_of("OLMoE", seed, std=0.02).requires_grad_(False)
 right = published_block(x, on_the_hub(small), config_of("OLMoE").to_dict())
 theirs = small(x[None])[0]
-ANSWERS = {"no mistake": (right, theirs), **wrong}
-ANSWERS |= {"twice as large": (2 * theirs, theirs), "all 0": (0 * theirs, theirs)}
+ANSWERS = {what: ten[0] for what, ten in answers.items()}
+for what, ours in zip(COMPARED, (right, 2 * theirs, 0 * theirs), strict=True):
+    ANSWERS[what] = ours, theirs
 passes = {
     what: {name: test(*both) for name, test in TESTS.items()}
     for what, both in ANSWERS.items()
 }
-passes |= {what: dict.fromkeys(TESTS, False) for what in errors}
 caught_by = {name: [w for w in CHANGES if not passes[w][name]] for name in TESTS}
 
 # %% tags=["guess", "nbval-ignore-output"]
@@ -334,13 +296,8 @@ largest = float(theirs.abs().max())
 reveal(
     "14.caught",
     len(caught_by[vain]),
-    says=(
-        f"It catches {' and '.join(errors)}: there the shapes do not fit, and the block stops with an error. The other "
-        f"{len(wrong)} pass. "
-        if caught_by[vain] == errors
-        else f"It catches {', '.join(caught_by[vain]) or 'none'}. "
-    )
-    + f"The largest number in the answers of OLMoE's block is {largest:.0e}, and the tolerance is {1.4e-2 / largest:,.0f} times that"
+    says=f"It catches {', '.join(caught_by[vain]) or 'none of the eight'}. "
+    f"The largest number in the answers of OLMoE's block is {largest:.0e}, and the tolerance is {1.4e-2 / largest:,.0f} times that"
     + (", so even zeros pass. " if passes["all 0"][vain] else ". ")
     + "\n\nMeasure the distance as a part of the size, as `gap` does. Here, in float32, we allow 1e-5 of the size. And see your test fail "
     "once before you believe it.\n\n"
@@ -349,20 +306,19 @@ reveal(
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
-# Drawn: what four tests say of the ten mistakes, and of three answers beside them.
+# Drawn: what three tests say of the eight mistakes, and of three answers beside them.
 useful = [
     name
     for name, found in caught_by.items()
     if found == list(CHANGES) and passes["no mistake"][name]
 ]
+rows = {what: ["·" if ok else "●" for ok in passes[what].values()] for what in passes}
+rows["To compare:"] = [""] * len(TESTS)
 table(
     ["answers", *TESTS],
-    {
-        what: ["" if passed else "fails" for passed in passes[what].values()]
-        for what in ("no mistake", *CHANGES, "twice as large", "all 0")
-    },
-    title=f"What catches all ten mistakes: {', '.join(useful) or 'no test'}",
-    note="An empty cell: the test passes. The cosine compares directions, not sizes. The last two rows "
+    {what: rows[what] for what in (*CHANGES, "To compare:", *COMPARED)},
+    title=f"What catches all eight mistakes: {', '.join(useful) or 'no test'}",
+    note="●: the test notices it. ·: it passes. The cosine compares directions, not sizes. The last two rows "
     "are the published answers of OLMoE's block, doubled and times 0.",
 )
 
@@ -370,12 +326,15 @@ table(
 # Claim 14.1.
 claim(
     "14.1",
-    "With weights of standard deviation .3, each of eight mistakes fits every tensor, raises no error, and moves the answer on "
-    "average by more than 10 % of its size",
+    "With weights of standard deviation .02, each of eight mistakes fits every tensor, raises no error, and moves the answer on "
+    "average by more than 5 % of its size",
     quantity="smallest movement of the answer (% of its size)",
-    measured=100 * torch.tensor(list(moved.values())).amin(0),
-    holds=above(10),
-    control=[100 * max(rebuilt(f, s)[0] for f in FAMILIES) for s in seeds(10)],
+    measured=[100 * min(gap(*ten[n]) for ten in answers.values()) for n in range(10)],
+    holds=above(5),
+    control=[
+        100 * max(gap(*with_mistake(f, s)) for f in {f for f, _ in CHANGES.values()})
+        for s in seeds(10)
+    ],
     control_is="no mistake",
     refutes="A block that raises no error is right",
 )
@@ -383,9 +342,14 @@ claim(
 # %% [markdown]
 # ## Nine mixtures
 #
-# Now there is no original to compare with. Nine mixtures have eight experts each. A softmax over all eight gives the weights. Each token
-# goes to two experts, and their weights are not divided by their sum. In training, a *selection bias* balances the load, as in lesson
-# 07: it counts in the choice, not in the weights. One mixture is right. Each of the others has one bug.
+# Now there is no original to compare with. Nine mixtures have eight experts each, and should follow four rules:
+#
+# 1. A softmax over all eight gives the weights.
+# 2. Each token goes to two experts.
+# 3. Their two weights are not divided by their sum.
+# 4. In training, a *selection bias* balances the load, as in lesson 07: it counts in the choice, not in the weights.
+#
+# One mixture is right. Each of the others has one bug.
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: the bugs and what they do.
@@ -396,6 +360,7 @@ table(
     ["bug", "what it does"],
     {bug: [does] for bug, does in what.items()},
     title="Eight bugs, one in each of eight mixtures",
+    note="Late tokens dropped: of one, two or three tokens, the share is rounded down to 0. Then nobody gets an answer.",
 )
 
 # %% tags=["guess", "nbval-ignore-output"]
@@ -575,7 +540,7 @@ def doubled(moe, x):
 # by their sum.
 #
 # - `moe.experts(x)` is every expert's answer, (T, E, d). Their matrices are `moe.experts.w_in` and `w_out`.
-# - The routing has `probs`, `indices` and `weights`.
+# - `y, routing = moe(x)`: the answers, and the routing with `probs`, `indices` and `weights`.
 # - `moe.shared(x)`, where there is one, is (T, S, d), to be summed over S.
 
 
@@ -599,7 +564,7 @@ your_probe = check("14.your_probe", your_probe)
 # ## The detective
 #
 # The nine mixtures again, untrained, and hidden behind letters. Find the bug of each, and the one that is right. Which probes must a bug
-# fail? The table of bugs above helps. A probe costs as many tokens as it feeds to the mixture: pay as little as you can.
+# fail? The table of bugs above helps. A probe costs as many tokens as it feeds to the mixture.
 #
 # One round is enough. *Other suspects* opens two more, with some other bugs.
 
@@ -660,21 +625,23 @@ print(
 # ## Probes on trial
 #
 # The probes tell these bugs apart. But they were written with the eight bugs of the table in mind. A fair trial needs other mistakes,
-# which no probe was written for. We wrote twenty, two to four for each step of the block: the selection bias is subtracted, a token's
-# two weights change places, an expert has no activation, and so on.
+# which no probe was written for. We wrote seventeen, one to four for each step of the block: the selection bias is subtracted, a
+# token's two weights change places, an expert has no activation, and so on.
 #
-# A good probe also lets right mixtures pass. So seven kinds of right mixtures are on trial, too, such as DeepSeek-V3's.
+# A good probe also lets right mixtures pass. So seven kinds of right mixtures are on trial, too, such as DeepSeek-V3's. Three more are
+# *right, but not meant*: a sigmoid for the softmax, weights divided by their sum, logits divided by the root of the width. Another
+# model may want them; ours does not.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
     "14.twenty",
-    "How many of the twenty mistakes do the nine ready probes catch?",
-    slider=(0, 20, 1, "of 20"),
+    "How many of the seventeen mistakes do the nine ready probes catch?",
+    slider=(0, 17, 1, "of 17"),
 )
 
 # %% tags=["measure"]
-# Measured: all probes on twenty mistakes and on seven kinds of right mixtures, ten seeds.
+# Measured: all probes on seventeen mistakes and on right mixtures, ten seeds.
 V3 = {"gate": "sigmoid_topk", "bias": True, "n_groups": 4, "top_groups": 2}
 KINDS = {
     "softmax": {},
@@ -709,7 +676,7 @@ def tried(build, names):
 
 
 on_mistakes, on_right = tried(drawn, MUTANTS), tried(right_one, KINDS)
-on_bugs = tried(drawn, bugs)
+on_bugs, on_not_meant = tried(drawn, bugs), tried(drawn, NOT_MEANT)
 ready = slice(len(READY))
 caught = on_mistakes[..., ready].any(-1).float()  # (mistakes, seeds)
 
@@ -721,7 +688,8 @@ accused = [k for k, one in zip(KINDS, on_right[..., ready], strict=True) if one.
 reveal(
     "14.twenty",
     float(caught.sum(0).mean()),
-    says=f"On average over ten seeds, they catch {caught.sum(0).mean():.1f} of twenty. `{READY[best].__name__}` alone catches {per_probe[best]:.0%}. "
+    says=f"On average over ten seeds, they catch {caught.sum(0).mean():.1f} of seventeen; with `your_probe`, it is "
+    f"{on_mistakes.any(-1).float().sum(0).mean():.1f}. `{READY[best].__name__}` alone catches {per_probe[best]:.0%}. "
     + (
         "A likely reason: it makes the router sure of one expert, and finds out by itself which one. So it knows what the answer should be. "
         "Most others compare the mixture only with itself."
@@ -740,18 +708,18 @@ reveal(
 # Claim 14.3.
 claim(
     "14.3",
-    "Probes that catch all eight bugs that they were written for catch less than 66 % of twenty "
-    "other mistakes, in every seed",
-    quantity="mistakes caught (%)",
-    measured=100 * caught.mean(0),
-    holds=in_every_seed(below(66)),
-    control=100 * on_bugs[..., ready].any(-1).float().mean(0),
+    "Probes that catch all eight bugs that they were written for let on average more than a quarter of seventeen "
+    "other mistakes pass",
+    quantity="mistakes that pass (%)",
+    measured=100 * (1 - caught.mean(0)),
+    holds=above(25),
+    control=100 * (1 - on_bugs[..., ready].any(-1).float().mean(0)),
     control_is="the eight bugs",
     refutes="A layer that passes every probe is right",
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
-# Drawn: who fails which probe, mistakes above and right mixtures below.
+# Drawn: who fails which probe, mistakes above, right mixtures below.
 ASKED = [*(probe.__name__ for probe in PROBES), "any of the nine"]
 
 
@@ -765,6 +733,7 @@ def from_most(names, found):
 
 TRIED = {
     "mistakes": from_most(list(MUTANTS), on_mistakes),
+    "right, but not meant": from_most(list(NOT_MEANT), on_not_meant),
     "right mixtures": from_most(list(KINDS), on_right),
 }
 
@@ -804,7 +773,7 @@ def verdicts(figure, theme):
 free = sum(not row.any() for row in on_mistakes[..., ready])
 picture(
     verdicts,
-    title=f"The nine ready probes never catch {free} of twenty mistakes, and accuse {len(accused)} of seven right kinds",
+    title=f"The nine ready probes never catch {free} of seventeen mistakes, and accuse {len(accused)} of seven right kinds",
     note="● A mixture fails this probe in all of ten seeds, ○ in some. ✖ A right one fails it: a false alarm (hollow: in some seeds). Bold: % of the "
     "runs that fail.",
     alt="; ".join(
@@ -812,7 +781,7 @@ picture(
         for names, found in TRIED.values()
         for name, row in zip(names, found, strict=True)
     ),
-    height=640,
+    height=690,
 )
 
 # %% [markdown]
@@ -821,19 +790,23 @@ picture(
 # - *Experts cut off*, *selection bias subtracted*: no ready probe asks whether the loss reaches the experts, or whether a higher bias
 #   makes an expert rarer.
 # - *Activation forgotten*, *hidden bias forgotten*: the experts are wrong, and the probes trust `moe.experts(x)`.
-# - *Weights divided by their sum*, *logits divided by a root*: valid mixtures, but not the one that was meant. A probe that lets
-#   every right kind pass cannot know which one you meant.
 #
-# To catch them, compare with an original, or with a few lines written by hand.
+# And look at *right, but not meant*: a probe that lets every right kind pass cannot know which one you meant. `certain` asks for a
+# softmax. So the sigmoid is a good catch for it here, and a false alarm further down.
+#
+# To catch these, too, compare with an original, or with a few lines written by hand.
 
 # %% [markdown]
 # ## Try it
 #
 # 1. Take a mistake that passes all probes, and write a `your_probe` that catches it: `your_probe(*drawn("activation forgotten", seed))`.
 #    Does it accuse a right one, `your_probe(*right_one("sigmoid", seed))`?
-# 2. With how many tokens do `alone` and `reordered` catch dropped late tokens? Why not with very few?
-# 3. Plant a bug: `class Mine(Router)` (of `moe_tutorial.layers`) with a `forward` that changes something, and
-#    `moe, some = right_one("softmax", seed)`, `moe.router = Mine(D, E, K)`. Which probes catch it: `fails(alone, moe, some)`? Can you plant one that nobody catches, and that still matters?
+# 2. With how many tokens do `alone` and `reordered` catch dropped late tokens? (With one to three, no expert has room: all answers
+#    are 0, alone, among others, and in any order.)
+# 3. Does a longer training show more bugs? Set `steps` to 1,200 in the folded `learned`, and run the cells from there to the picture.
+# 4. Plant a bug: `class Mine(Router)` (of `moe_tutorial.layers`) with a `forward` that changes something, and
+#    `moe, some = right_one("softmax", seed)`, `moe.router = Mine(D, E, K)`. Which probes catch it: `fails(alone, moe, some)`?
+#    Can you plant one that nobody catches, and that still matters?
 
 # %% [markdown]
 # ## Recap
@@ -900,6 +873,11 @@ with torch.no_grad():
     pairs = (n * read[:-1] + read[1:]).bincount(minlength=n * n).view(n, n) + 1
     guessed = -(pairs / pairs.sum(1, keepdim=True)).log()
     of_pairs = guessed[held_out[:, :-1], held_out[:, 1:]].mean()
+last = prose[-tenth:]
+taken = Counter(zip(last, my_gpt.readers(last), strict=True))
+most = {c: max(taken[c, e] for e in range(E)) for c in last if c.islower()}
+often = sorted(c for c in most if last.count(c) > 99)
+steady = [c for c in often if most[c] > 0.95 * last.count(c)]
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: what it writes, each character in the colour of the expert that reads it.
@@ -934,7 +912,8 @@ def in_colours(figure, theme):
 picture(
     in_colours,
     title=f"Your experts write. Loss on held-out text: your GPT {own_loss:.2f}, a table of pairs {of_pairs:.2f} nats a character",
-    note="Each character in the colour of the expert that reads it in the first block. After the 1,000 steps, the loss on held-out text was 1.65.",
+    note="Each character in the colour of the expert that reads it in the first block. On the held-out text, "
+    f"{len(steady)} of {len(often)} frequent letters go to one expert in over 95 % of places: {', '.join(steady) or 'none'}. After the 1,000 steps, the loss on held-out text was 1.65.",
     alt=f"The GPT writes: {written}",
     height=230,
     narrow_height=330,
@@ -981,8 +960,8 @@ score_card()
 #
 # ### DeepSeek-V3's block
 #
-# **Your turn, if you like.** Each expert is scored by itself here: by the sigmoid of its logit, $s_e = \sigma(w_e \cdot x)$. A bias is added for
-# the choice alone: $r_e = s_e + b_e$. And the experts stand in *groups* of neighbours:
+# **Your turn, if you like.** Each expert is scored by itself here: by the sigmoid of its logit, $s_e = \sigma(w_e \cdot x)$. A bias is
+# added for the choice alone: $r_e = s_e + b_e$. And the experts stand in *groups* of neighbours:
 #
 # 1. A group is as good as the two largest $r_e$ in it, added up. The best `topk_group` of the `n_group` groups stay.
 # 2. Of their experts, the $k$ with the largest $r_e$ are chosen.
@@ -1064,8 +1043,25 @@ gpt_oss_block = check("14.gpt_oss_block", gpt_oss_block)
 # %% [markdown]
 # Are they the published ones? Answers and all gradients, beside those of the published code:
 
+
 # %% tags=["measure"]
 # Measured: both beside the published code.
+def rebuilt(family, seed, write=published_block, **settings):
+    """How far a rebuilt block is from the published one: its answers, and its gradients."""
+    block = block_of(family, seed)
+    x = tokens(seed).requires_grad_()
+    read = [x]  # the gradients that are compared
+    if write is not published_block or family in WRITTEN:
+        config = config_of(family).to_dict() | settings
+        ours = write(x, on_the_hub(block), config)
+        read += block.parameters()
+    else:
+        ours = from_transformers(block)(x)[0]
+    theirs = block(x[None])[0].reshape(x.shape)  # gpt-oss returns a tuple
+    own, others = (torch.autograd.grad(y.square().sum(), read) for y in (ours, theirs))
+    return gap(ours, theirs), max(map(gap, own, others))
+
+
 further = {"DeepSeek-V3": deepseek_block, "gpt-oss": gpt_oss_block}
 for family, write in further.items():
     far = max(rebuilt(family, seed, write=write))
@@ -1131,7 +1127,7 @@ def reaches_router(moe, x):
 reaches_router = check("14.reaches_router", reaches_router)
 
 # %% tags=["measure"]
-# Measured: your two probes on the twenty mistakes and on the seven right kinds.
+# Measured: your two probes on the seventeen mistakes and on the seven right kinds.
 for probe in (alone, reaches_router):
     caught_by_it, accused_by_it = (
         torch.tensor([fails(probe, *build(n, s)) for n in names for s in seeds(10)])
@@ -1143,19 +1139,20 @@ for probe in (alone, reaches_router):
     )
 
 # %% [markdown]
-# ### The twenty mistakes
+# ### The seventeen mistakes
 #
-# This is what they do. Five of them are in the game's later rounds, because the probes catch them.
+# This is what they do. Five of them are in the game's later rounds, because the probes catch them. The last three rows are right, but
+# not meant.
 
 # %% tags=["draw", "nbval-ignore-output"]
-# Drawn: the twenty mistakes and what they do.
+# Drawn: the mistakes and what they do.
 table(
     ["mistake", "what it does"],
     {
         m: [part.__doc__.partition(": ")[2].replace("`", "")]
-        for m, part in MUTANTS.items()
+        for m, part in (MUTANTS | NOT_MEANT).items()
     },
-    title="Twenty mistakes that the probes were not written for",
+    title="Seventeen mistakes that the probes were not written for, and three right mixtures that are not meant",
 )
 
 # %% [markdown]

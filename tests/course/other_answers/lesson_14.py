@@ -1,5 +1,7 @@
 """Answers to lesson 14's exercises in other styles."""
 
+import copy
+
 import torch
 import torch.nn.functional as F
 from answers import right, wrong
@@ -240,16 +242,35 @@ def none_alone(moe, x):
     return 0.0 if gradient is not None else 1.0
 
 
-@right("14.your_probe")
+@wrong("14.your_probe", "`twice` asks it already")
 def asked_twice(moe, x):
     return float((moe(x)[0] - moe(x)[0]).norm())
 
 
-@right("14.your_probe")
+@wrong("14.your_probe", "`reordered` asks it already")
 def in_another_order(moe, x):
     order = torch.randperm(len(x))
     there, here = moe(x[order])[0], moe(x)[0][order]
     return float((there - here).norm() / here.norm())
+
+
+@right("14.your_probe")
+def the_loss_reaches_the_experts(moe, x):
+    moe(x)[0].square().mean().backward()
+    return float(not all(w.grad is not None and w.grad.any() for w in (moe.experts.w_in, moe.experts.w_out)))
+
+
+@right("14.your_probe")
+def copies_of_one_expert(moe, x):
+    moe = copy.deepcopy(moe)
+    with torch.no_grad():
+        for numbers in moe.experts.parameters():
+            numbers[:] = numbers[:1].clone()
+        y, routing = moe(x)
+        expected = routing.weights.sum(-1, keepdim=True) * moe.experts(x)[:, 0]
+        if moe.shared is not None:
+            expected += moe.shared(x).sum(1)
+        return ((y - expected).norm() / expected.norm()).item()
 
 
 @right("14.your_probe")
@@ -261,6 +282,23 @@ def weights_are_probabilities(moe, x):
 @wrong("14.your_probe", "It accuses")
 def weights_sum_to_one(moe, x):
     return float((moe(x)[1].weights.sum(-1) - 1).abs().max())
+
+
+@wrong("14.published_block", "only the last one's answer is left")
+def last_answer_wins(x, weights, config):
+    g, chosen = (x @ weights["gate.weight"].T).softmax(-1).topk(config["num_experts_per_tok"])
+    if config["norm_topk_prob"]:
+        g = g / g.sum(-1, keepdim=True)
+    y = torch.zeros_like(x)
+    for e in range(len(weights["gate.weight"])):
+        rows, place = (chosen == e).nonzero(as_tuple=True)
+        y[rows] = g[rows, place, None] * expert_of(weights, f"experts.{e}", x[rows])
+    return y
+
+
+@wrong("14.published_block", "`config` is a dict")
+def config_by_attribute(x, weights, config):
+    return (x @ weights["gate.weight"].T).softmax(-1).topk(config.num_experts_per_tok)
 
 
 @wrong("14.your_probe", "It accuses nobody")
