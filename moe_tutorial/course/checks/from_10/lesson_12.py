@@ -35,7 +35,6 @@ from moe_tutorial.course.vocabulary import Ask, checks, draw
             "2**level - 1 : 2 ** (level + 1) - 1 => 2**level : 2 ** (level + 1)"
         ),
         "You stop one level too early.": "range(depth) => range(depth - 1)",
-        "Your leaves are counted from the right.": "return weights => return weights.flip(1)",
         "The part that goes left and the part that goes right are one: `1 - p` and `p`.": "(1 - p) => p",
         "You decide already. Here every leaf speaks, with its weight.": (
             ": 2 ** (level + 1) - 1] => : 2 ** (level + 1) - 1].round()"
@@ -91,8 +90,7 @@ class Computed(TorchDispatchMode):
         "Every token has a node of its own, in `node` (T,). `node_weight[node]` (T, d) are the weights of those nodes.",
         "`logit = (x * node_weight[node]).sum(-1) + node_bias[node]` is each token's answer to its own question. Then "
         "`logit >= 0` is 1 where it goes right.",
-        "`node = 2 * node + 1 + (logit >= 0)`, once a level. The first leaf comes right after the last node, so "
-        "`node - len(node_weight)` is the leaf.",
+        "`node = 2 * node + 1 + (logit >= 0)`, once a level.",
     ),
     mistakes={
         "You look for the heaviest leaf; the descent asks one question at a time.": heaviest,
@@ -100,9 +98,6 @@ class Computed(TorchDispatchMode):
         "A node's children are 2 n + 1 and 2 n + 2. Yours are 2 n and 2 n + 1.": "2 * node + 1 + => 2 * node +",
         "You forget the nodes' bias.": " + node_bias[node] => ",
         "You ask the root again at each level. Each token asks the node at which it is.": "[node] => [0 * node]",
-        "That is where a token would be among nodes and leaves together. Leaves are counted from 0.": (
-            "return ... => node"
-        ),
         "You go down one level too few.": "range(depth) => range(depth - 1)",
         "You go down one level too many: the last one has no nodes any more.": ("range(depth) => range(depth + 1)"),
         "A logit of exactly 0 goes right, too.": "logit >= 0 => logit > 0",
