@@ -1067,7 +1067,7 @@ for part in (0.95, 1.0):
         n_requests=20_000,
         n_tokens=LENGTH,
         max_batch=fit,
-    ).latency
+    )
     print(
         f"with {part:.0%} of what it can serve, a request takes {waited[:5000].mean():.1f} s "
         f"in the first quarter, {waited[-5000:].mean():.1f} s in the last"

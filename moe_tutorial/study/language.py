@@ -104,7 +104,8 @@ def train_gpt(
 @torch.no_grad()
 def loss_by_domain(model: GPT, texts: Texts) -> Tensor:
     """Mean cross-entropy of the next test character in each domain, in nats: (D,). The model is in eval mode."""
-    tokens, targets, domains = unseen_windows(model, texts)
+    seeded = torch.Generator().manual_seed(0)  # so that the pieces are always the same
+    tokens, targets, domains = windows(texts.test, TEST_WINDOWS * len(texts.names), model.config.context, seeded)
     with evaluating(model):
         logits = model(tokens.to(next(model.parameters()).device))[0].cpu()
     loss = F.cross_entropy(logits.transpose(1, 2), targets, reduction="none").mean(1)
@@ -123,12 +124,6 @@ def route_text(model: GPT, text: Tensor) -> list[Routing | Descent]:
         read = [model(piece)[2] for piece in pieces if piece.numel()]
     fields = [zip(*block, strict=True) for block in zip(*read, strict=True)]  # of each block, field by field
     return [type(read[0][0])(*(None if f[0] is None else torch.cat(f) for f in block)) for block in fields]
-
-
-def unseen_windows(model: GPT, texts: Texts) -> tuple[Tensor, Tensor, Tensor]:
-    """The pieces of test text for :func:`loss_by_domain`, as :func:`windows` returns them: always the same."""
-    generator = torch.Generator().manual_seed(0)
-    return windows(texts.test, TEST_WINDOWS * len(texts.names), model.config.context, generator)
 
 
 @torch.no_grad()

@@ -1,5 +1,6 @@
 """What a lesson's tags hide and fold on the site, and that the lessons are tagged."""
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -158,6 +159,15 @@ def test_each_lessons_cells_say_what_folds(path):
             assert not re.search(r"\n#", cell.source), "a title cannot stand in what is veiled"
         if cell.cell_type == "code" and re.search(r"^claim\(", cell.source, re.MULTILINE):
             assert "measure" in tags, f"a claim's code is not tagged: {cell.source[:60]}"
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_what_a_learner_is_asked_and_told_is_its_cells_last_expression_for_jupyter_shows_no_other(path):
+    for cell in Lesson.read(path).cells:
+        code = ast.parse(cell.source if cell.kind == "code" else "")
+        for call in ast.walk(code):
+            if isinstance(call, ast.Call) and ast.unparse(call.func) in ("guess", "reveal", "quiz"):
+                assert getattr(code.body[-1], "value", None) is call, f"not shown: {cell.source}"
 
 
 def test_printed_lines_in_columns_are_a_table_and_sentences_around_them_stay():

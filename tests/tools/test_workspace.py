@@ -10,6 +10,7 @@ import pytest
 from tiny_course import ADD, COURSE, DOUBLE, NEW, SOLVED, course_in, learn, read, sources, write_course
 
 from moe_tutorial.course import CourseError
+from moe_tutorial.course.progress.my_moe import BALANCING, COLLECTED, OPEN, READING
 from moe_tutorial.tools.__main__ import main
 from moe_tutorial.tools.workspace import commands
 from moe_tutorial.tools.workspace.copies import read_course
@@ -227,7 +228,10 @@ def test_from_the_command_line(tmp_path, monkeypatch, capsys):
     assert (error, said.split(":")[0]) == (0, f"✓ {tmp_path / 'my-course'} is your own folder of the course")
     assert run(tmp_path / "my-course", "update") == (0, "✓ every lesson is up to date\n")
     error, said = run(tmp_path / "my-course", "my-moe")
-    assert (error, said.split(":")[0]) == (0, "✓ my_moe.py is in your folder\n    03.route")
+    assert (error, said) == (
+        0,
+        f"✓ my_moe.py is in your folder\n    {OPEN}: {', '.join([*COLLECTED, *BALANCING, *READING])}\n",
+    )
     assert "class MyMoE(nn.Module):" in (tmp_path / "my-course/my_moe.py").read_text()
     error, said = run(tmp_path, "reset", "77")
     assert (error, said.split(";")[0]) == (1, "✗ there is no lesson '77'")

@@ -93,7 +93,10 @@ def text(found: dict[str, tuple[str, str]]) -> str:
 def write(folder: Path, found: dict[str, tuple[str, str]]) -> list[str]:
     """Write the file, with a backup if another text stands there. Returns the lines that report it."""
     path, content = folder / FILE, text(found).encode()
-    said = [f"✓ {FILE} is in your folder", *(f"    {id}: {whose}" for id, (whose, _) in found.items())]
+    ids: dict[str, list[str]] = {}
+    for id, (whose, _) in found.items():
+        ids.setdefault(whose, []).append(id)
+    said = [f"✓ {FILE} is in your folder", *(f"    {whose}: {', '.join(those)}" for whose, those in ids.items())]
     if path.exists() and path.read_bytes() != content:
         said.append(f"    as it was before: {back_up(path, datetime.now()).relative_to(folder)}")
     write_file(path, content)

@@ -20,11 +20,6 @@ class Measured(NamedTuple):
     address: str
     claims: list[Claim]
 
-    @property
-    def number(self) -> str:
-        """The lesson's number, two digits."""
-        return self.file[:2]
-
 
 def summary(claims: list[Claim]) -> str:
     """HTML list of counts: claims that hold, seeds, refuted beliefs, and claims that depend on the machine."""
@@ -49,7 +44,7 @@ def listed(lessons: Iterable[Measured], *, in_page: bool = False) -> str:
             link = f'<a href="{escape(lesson.address)}{place}">where it is measured</a>' if in_page else ""
             rows += box(claim, address=place if in_page else "", link=link)
         title = f'<a href="{escape(lesson.address)}">{escape(lesson.title)}</a>'
-        parts.append(f'<section class="moe-claims" id="lesson-{lesson.number}"><h2>{title}</h2>{rows}</section>')
+        parts.append(f'<section class="moe-claims" id="lesson-{lesson.file[:2]}"><h2>{title}</h2>{rows}</section>')
     return "".join(parts)
 
 

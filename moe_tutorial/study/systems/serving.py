@@ -6,7 +6,6 @@ takes is given as a function of the requests in it, so that every computer simul
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -77,20 +76,6 @@ def place(load: Tensor, machines: int) -> Tensor:
     return owner
 
 
-class Served(NamedTuple):
-    """What happened to the requests of one simulation, in order of arrival."""
-
-    arrivals: np.ndarray  # (n_requests,) seconds
-    finishes: np.ndarray  # (n_requests,) seconds
-    busy: float  # part of the time until the last finish in which a step was running
-    batch: float  # mean number of requests in a step
-
-    @property
-    def latency(self) -> np.ndarray:
-        """Seconds from each request's arrival to its last token, (n_requests,)."""
-        return self.finishes - self.arrivals
-
-
 def serve(
     rate: float,
     step_time: Callable[[int], float],
@@ -99,13 +84,13 @@ def serve(
     n_requests: int = 1000,
     n_tokens: float = 32,
     max_batch: int = 32,
-) -> Served:
-    """Serve requests that arrive at random, with continuous batching.
+) -> np.ndarray:
+    """Seconds from each request's arrival to its last token, (n_requests,), with continuous batching.
 
+    Requests arrive at random, as a Poisson process; their lengths are geometric, so ``n_tokens=1`` is always one token.
     Every step makes one token for each request in the batch. Between two steps, finished requests leave, and waiting
-    ones join in the order of their arrival while there is room (Orca, Yu et al. 2022, section 3.1). Arrivals are a
-    Poisson process; lengths are geometric, so ``n_tokens=1`` is always one token. Two calls with one seed see the same
-    requests, whatever ``step_time`` is; another ``rate`` stretches their arrivals.
+    ones join in the order of their arrival while there is room (Orca, Yu et al. 2022, section 3.1). Two calls with one
+    seed see the same requests, whatever ``step_time`` is; another ``rate`` stretches their arrivals.
 
     Args:
         rate: requests a second.
@@ -127,8 +112,7 @@ def serve(
     arrivals = rng.exponential(1.0, n_requests).cumsum() / rate
     left = rng.geometric(1 / n_tokens, n_requests)
     finishes = np.zeros(n_requests)
-    now = busy = 0.0
-    next_request = steps = tokens = 0
+    now, next_request = 0.0, 0
     running: list[int] = []
     while running or next_request < n_requests:
         if not running:
@@ -139,10 +123,10 @@ def serve(
         duration = step_time(len(running))
         if not duration > 0:
             raise ValueError(f"step_time gave {duration} for {len(running)} requests; allowed is a time above 0")
-        now, busy, steps, tokens = now + duration, busy + duration, steps + 1, tokens + len(running)
+        now += duration
         left[running] -= 1
         for request in running:
             if left[request] == 0:
                 finishes[request] = now
         running = [request for request in running if left[request]]
-    return Served(arrivals, finishes, busy / now, tokens / steps)
+    return finishes - arrivals

@@ -39,10 +39,6 @@ class Page(NamedTuple):
     def file(self) -> str:
         return f"{self.name}.ipynb"
 
-    @property
-    def version(self) -> str:
-        return self.notebook.metadata[MARK].version
-
 
 def text_digest(cell: NotebookNode) -> str:
     """A digest of a cell's type and text; white space around the text does not count."""

@@ -55,12 +55,8 @@ def merge(yours: NotebookNode, new: NotebookNode, answered: dict[str, str]) -> t
     present = {HEADING, *(cell.source for cell in placed)}
     own = [cell for cell in yours.cells if is_touched(cell) and cell.source not in present]
     if own:
-        merged.cells += [new_markdown_cell(HEADING), *map(without_metadata, own)]
+        merged.cells.append(new_markdown_cell(HEADING))
+        merged.cells += [nbformat.from_dict(cell | {"id": uuid.uuid4().hex[:8], "metadata": {}}) for cell in own]
         clear_outputs(merged)
     merged.metadata.kernelspec = yours.metadata.get("kernelspec", new.metadata.kernelspec)  # they may have another
     return merged, len(placed), len(own)
-
-
-def without_metadata(cell: NotebookNode) -> NotebookNode:
-    """A copy of a cell with another id, and without the mark of a course's cell that it was."""
-    return nbformat.from_dict(cell | {"id": uuid.uuid4().hex[:8], "metadata": {}})

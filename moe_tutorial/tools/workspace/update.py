@@ -126,7 +126,7 @@ def _update(folder: Path, course: list[Page], only_untouched: bool) -> Report:
                 f"{page.file} is not a notebook of the course any more, and was left alone; "
                 f"`moe-tutorial reset {page.name}` gives it anew"
             )
-        elif yours.notebook.metadata[MARK]["version"] != page.version:
+        elif yours.notebook.metadata[MARK] != page.notebook.metadata[MARK]:
             if only_untouched and any(map(is_touched, yours.notebook.cells)):
                 report.waiting.append(page.name)
             else:

@@ -28,6 +28,7 @@ SIZES = "num_hidden_layers", "hidden_size", "intermediate_size", "num_local_expe
             'return ... => config["num_hidden_layers"] * config["num_experts_per_tok"] * expert'
         ),
         "You take off every expert. The chosen ones work.": '* resting => * config["num_local_experts"]',
+        "You fixed Mixtral's number of layers. Read it from the config.": 'config["num_hidden_layers"] => 32',
     },
 )
 def active_count(ask: Ask) -> None:
@@ -182,6 +183,7 @@ def micro_loss(ask: Ask) -> None:
         "Your router has a single row. It has one for every expert.": "64 * n_experts => 64",
         "A neuron's answer costs, too: 10 on the way out.": "(64 + 10) => 64",
         "A neuron reads 64 numbers, and multiplies each.": "(64 + 10) => 10",
+        "A neuron multiplies 64 numbers, then 10: 64 + 10, and not 64 x 10.": "(64 + 10) => 64 * 10",
         "Each neuron multiplies 10 on the way out, and not the token once.": (
             "(64 + 10) * width * k => 64 * width * k + 10"
         ),

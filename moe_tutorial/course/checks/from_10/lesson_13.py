@@ -26,6 +26,7 @@ from moe_tutorial.course.vocabulary import Ask, checks
             "(x * w_in[node]).sum(-1) => x @ w_in[node].T"
         ),
         "A score of exactly 0 goes to 2 n + 2, too.": "score >= 0 => score > 0",
+        "Left and right are exchanged: a score of 0 or more goes to 2 n + 2.": "score >= 0 => score <= 0",
         "The children of node n are 2 n + 1 and 2 n + 2.": "2 * node + 1 + => 2 * node +",
         "That is one level too few: the answer has `depth` parts.": "range(depth) => range(depth - 1)",
         "You take the output weights of the next node. First answer, then go on.": (
