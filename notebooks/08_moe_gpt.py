@@ -72,8 +72,8 @@ E, STEPS, seed = 8, comparison.SHORT, seeds(1)[0]
 # %% [markdown]
 # Here is a GPT with experts. It reads characters and predicts the next. In each of its two blocks (below: *layers*), a router sends each
 # character to one of eight experts. When it has learned, look at its sentence: who takes the digits, and who the spaces?
-# Then switch off one expert. A letter *falls* when it is no longer the one written with all sixteen. Switch it on again, and try
-# another: which one costs most letters?
+# Then switch off one expert. A letter *falls* when it is no longer the one written with all 16 experts (2 blocks of 8). Switch it on
+# again, and try another. Which can the GPT do without? (One early slip, and all that follows is another text.)
 
 # %% tags=["measure"]
 # Train a GPT with experts, in a quarter of a minute or a little more.
@@ -262,7 +262,7 @@ for name, model in {"tokens choose": gpt, "experts choose": choosing}.items():
 # computes one expert of 128 neurons, and the router: 8 · 64 = 512 multiplications, those of 512 / 128 = 4 neurons. So the dense
 # feed-forward gets 132.
 #
-# Both were trained beforehand, from ten seeds, at one learning rate. (Others are not measured.)
+# Both were trained beforehand, from ten seeds, at one learning rate. (Other rates are not measured.)
 
 # %% tags=["setup"]
 # Setup: ten seeds of each GPT, trained once for this lesson.
@@ -379,7 +379,7 @@ reveal(
     + (
         "So it is here."
         if never
-        else "Here they win by the clock, if trained for long enough. Model and machine differ; which of them counts, we did not test."
+        else "Here they win by the clock, if trained for long enough, and the lead stays small. A step's cost decides: how much longer it takes with experts depends on model and machine."
     ),
 )
 
@@ -474,17 +474,12 @@ claim(
 # | **table** | a table, random and fixed from the start: who takes an `a`, who a `b` |
 # | **dice** | a die, thrown anew for each character |
 #
-# *Frozen* and *table* are both random and fixed. But the table sees only the character. The frozen router sees a vector, which depends
-# on the characters before, too, and changes as the GPT learns.
+# *Frozen* and *table* are both random and fixed. But the table sees only the character. The frozen router sees a vector, made of the
+# character, its *position* and, by attention, what stood before. And this vector changes as the GPT learns.
 #
-# Second, what weight does an answer have?
-#
-# | | weight |
-# |---|---|
-# | **router**, **frozen**, **table** | *p*, as in your mixture. The table has a router, too, for *p* alone. |
-# | **dice** | 1. Dice have no router, and so no Switch loss. |
-#
-# So dice differ in more than who chooses. For a fair comparison, we measure the other three with weight 1, too.
+# Second, what weight does an answer have? For *router*, *frozen* and *table* it is *p*, as in your mixture. (The table has a router, too,
+# for *p* alone.) Dice have no router, so the weight is 1, and there is no Switch loss. To compare fairly, we measure the other three
+# with weight 1, too.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -518,15 +513,15 @@ reveal(
         else ""
     )
     + (
-        "So it matters who chooses. But over these steps the chooser need not learn (its *p* learns): a fixed table leads.\n\n"
+        "So it matters who chooses. But over these steps the chooser need not learn: a fixed table leads.\n\n"
         + (
             f"With weight 1 the router, too, loses to dense ({full['router'].mean():+.2f}): there it learns only from the Switch loss. "
-            f"The table then leads by {full['table'].mean():.2f}.\n\n"
+            f"The table, where nothing of the choice learns then, leads by {full['table'].mean():.2f}.\n\n"
             if estimate(full["router"]).high < 0 < estimate(full["table"]).low
             else ""
         )
         + "How we read this (not tested): an expert learns faster if it always meets the same characters. With a table it does from the "
-        "first step; a router has to find out first. "
+        "first step. A router has to find out first, and to begin with it hears of the position, too. "
         + (
             f"By {lengths[-1]:,} steps, with weight p, the two differ by {abs(late.mean()):.2f} nats (*Further*)."
             if late.mean() < short.mean() / 2
@@ -547,10 +542,9 @@ for name in order:
 in_front = [name for name in rows if estimate(rows[name]).low > 0]
 interval_chart(
     rows,
-    title="Ahead of the dense GPT: "
-    + ", ".join(f"{name} by {rows[name].mean():.2f}" for name in in_front),
+    title=f"Ahead of the dense GPT: {', '.join(in_front)}",
     note=f"Lead in test loss after {comparison.SHORT} steps. Grey dots: ten seeds (a larger one: several). Above them means with 95 % intervals. "
-    "All but dice and the table with weight 1 feel the Switch loss.",
+    "The Switch loss acts wherever there is a router: not with dice, nor with the table of weight 1.",
     colors=dict.fromkeys(in_front, "accent"),
     controls=[name for name in rows if name.startswith(("frozen", "dice"))],
     unit="nats a character ahead of dense",
