@@ -268,6 +268,9 @@ class Dropping(MixtureOfExperts):
     mistakes={
         "It says yes of every mixture, of one without noise, too. Are both scores of the same tokens, and are they "
         "compared number by number?": "torch.equal(moe(x)[0], moe(x)[0]) => moe(x)[0] is moe(x)[0]",
+        "You compare pairs: `moe(x)` is the scores and the routing. Take the first of the two, `[0]`.": (
+            "torch.equal(moe(x)[0], moe(x)[0]) => moe(x) == moe(x)"
+        ),
         "You look at a part of the tokens alone. Noise may be left on for others: compare the scores of all.": (
             "moe(x) => moe(x[:1])"
         ),
