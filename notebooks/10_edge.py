@@ -234,7 +234,7 @@ tokens_per_second = check("10.tokens_per_second", tokens_per_second)
 # Is reading the whole cost? We time three layers in plain PyTorch, for one token of width 768, with 4 bytes a weight:
 #
 # - `mixture` has 16 experts and asks for 2;
-# - `small` is dense, with as many neurons as two experts;
+# - `small` is dense, with as many neurons as two experts, so it reads as much as the mixture;
 # - `large` is dense, with as many as all sixteen.
 #
 # What was read a moment ago may still lie in the processor's **cache**, a small and fast store of its own, and need not come from memory
@@ -391,7 +391,7 @@ of_mixture, of_large = (
     np.median(took[name, 768, 2] / took[name, 768, 4]) for name in ("mixture", "large")
 )
 print(f"From the cache, a small layer still takes {cached:.0%} of the time.")
-print(f"So about {max(0, 1 - cached):.0%} of it is waiting; the rest may be either.")
+print(f"So about {max(0, 1 - cached):.0%} of it is waiting for memory.")
 print(
     f"With half the bytes, the mixture takes {of_mixture:.0%} of the time, the large layer {of_large:.0%}."
 )
@@ -539,6 +539,19 @@ one_for_all = of_all(hits)  # (GPTs, rooms)
 shared = one_for_all.mean(0)
 never_move = [100 * room / (BLOCKS * E) for room in ROOMS]  # a fixed set, on average
 
+
+def by_use(seen, text, room):
+    """Hits of a hundred in the text, of the experts that were asked for most in what was seen."""
+    often = torch.bincount(seen.flatten(), minlength=BLOCKS * E).topk(room).indices
+    return 100 * torch.isin(text, often).double().mean().item()
+
+
+halves = (stored + E * torch.arange(BLOCKS)[:, None]).flatten(0, 1).chunk(2, dim=1)
+same_text = [
+    np.mean([by_use(a, b, room) for a, b in zip(*halves, strict=True)])
+    for room in ROOMS
+]
+
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
 reveal(
@@ -565,12 +578,14 @@ look_of = {"x": "room / one token's demand", "y": "hits of 100"} | {
 curves(
     {
         "LRU": Line(room_over_demand, shared, "-", "text", "●"),
-        "never move": Line(room_over_demand, never_move, "--", "muted"),
+        "fixed, at random": Line(room_over_demand, never_move, "--", "muted"),
+        "fixed, by use": Line(room_over_demand, same_text, ":", "accent"),
     },
     title="Below one token's demand, one cache for all blocks has hardly a hit"
     if shared[between_them] < 10
     else "Hits, by the room of the cache",
-    note="Means of ten GPTs on three texts. Never move: a fixed set of experts, drawn at random.",
+    note="Means of ten GPTs on three texts. Fixed: a set of experts that stays, drawn at random, or those that the first half of the text asked for "
+    "most (then the hits in its second half).",
     **look_of,
 )
 
@@ -585,7 +600,8 @@ curves(
 # | 3 | 4 4 1 1 2 2 | 4 4 |
 # | 4 | 1 1 2 2 3 3 | 1 1 |
 #
-# With room for a token's demand or more, it has more hits than the fixed set. (*Further* gives each block a part of the room, and
+# With room for a token's demand or more, it has more hits than a set drawn at random. But look at the third line: a set that stays and
+# is chosen by what this text has asked for has more hits still, at every room. (*Further* gives each block a part of the room, and
 # has caches that others measured.)
 
 # %% [markdown]
@@ -628,7 +644,7 @@ reveal(
     "10.fewer",
     lost,
     says=f"{right[2, 2].mean():.1f} % are right with two, {right[2, 1].mean():.1f} % with one. A mixture that was trained with one has "
-    f"{right[1, 1].mean():.1f} %, so it is ahead by {back.low:.1f} to {back.high:.1f} points (95 % interval). "
+    f"{right[1, 1].mean():.1f} %: a difference of {back.mean:.1f} points ({back.low:.1f} to {back.high:.1f}). "
     + (
         "So a part of the loss is won back by training with one."
         if back.low >= 0.05
@@ -683,7 +699,8 @@ sweep(
 )
 
 # %% [markdown]
-# Whether a model fits depends on *all* its weights; how fast it runs from memory, on its *active* ones. (At half a byte, compare
+# Whether a model runs from memory depends on *all* its weights; how fast it then is, on its *active* ones. Whether it runs at all
+# depends, by our assumption, on what every token uses: GPT-3 has no experts to leave on disk. (At half a byte, compare
 # Mixtral 8x7B with Qwen3.5-35B-A3B.) A faster memory helps those that run from memory. Those with experts on disk gain less, as they
 # also wait for the disk.
 
@@ -702,13 +719,13 @@ quiz("10")
 # ## Recap
 #
 # - Where a token asks for 2 of 16, sixteen tokens at once ask for most of the experts, a thousand for nearly all.
-# - With one token at a time and 4 bytes a weight, our layers of width 768 needed about as long as reading their active weights takes.
-#   Two tests tell how much of that is waiting: from the cache, and with half the bytes.
+# - With one token at a time and 4 bytes a weight, our layers of width 768 needed about as long as a plain product with their active
+#   weights. A layer from the cache tells how much of that was waiting for memory.
 # - The mixture was faster than a dense layer of its whole size, but not faster than one that reads as much. To run from memory,
 #   all its weights must fit, not only the active ones.
 # - If not all fit, experts may stay on disk. Then a token waits for those that it needs from there.
 # - An LRU cache for all blocks has no hit if it holds no more than the other blocks ask for in between. In our GPTs, it beat a fixed
-#   set only with room for at least a token's demand.
+#   set drawn at random only with room for at least a token's demand, and a set chosen by use at no room that we tried.
 # - Asked for fewer experts than it was trained with, a mixture reads less, and on `digits4` it was right less often.
 #
 # **Sources.** Reading against computing: [Williams et al. 2009](https://doi.org/10.1145/1498765.1498785).
