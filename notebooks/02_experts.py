@@ -29,7 +29,7 @@ from torch import nn
 
 from moe_tutorial.course import check, guess, quiz, reveal, scoreboard
 from moe_tutorial.layers import Experts, MixtureOfExperts
-from moe_tutorial.show import bars, interval_chart, message, picture, sweep
+from moe_tutorial.show import bars, interval_chart, message, picture, sweep, table
 from moe_tutorial.study import (
     above,
     between,
@@ -121,10 +121,11 @@ by_loop = check("02.by_loop", by_loop)
 # A loop asks one expert after the other. To ask all of them at once, we stack them: each layer is one tensor for all, and `w_in[e]`
 # is what expert `e` has there.
 #
+# `torch.einsum("ij,jk->ik", a, b)` is `a @ b`: the letters name the dimensions, and one that is missing on the right is summed over.
+# With one letter more, `"ij,ejk->iek"` multiplies `a` by each of E matrices at once.
+#
 # **Your turn.** Compute every expert's scores for every image, without a loop: first layer, ReLU, second layer.
-# `torch.einsum("ij,jk->ik", a, b)` is `a @ b`, and `"ij,kj->ik"` is `a @ b.T`: the letters name the dimensions, and one that is missing on
-# the right is summed over. `w_in[e]` and `w_out[e]` have a row for each of the expert's neurons
-# (so `w_out[e]` is the transpose of what `nn.Linear` keeps).
+# `w_in[e]` and `w_out[e]` have a row for each of the expert's neurons (so `w_out[e]` is the transpose of what `nn.Linear` keeps).
 
 
 # %% tags=["exercise"]
@@ -145,7 +146,8 @@ stacked = check("02.stacked", stacked)
 # %% [markdown]
 # The package's `Experts` are such a stack. We copy the list's weights in; all three must give the same answers.
 
-# %%
+# %% tags=["measure"]
+# Measured: whether list, stack and package give the same answers.
 experts = Experts(n_experts=4, d_model=64, d_hidden=8, d_out=10)
 with torch.no_grad():
     for number, own in enumerate(as_list):
@@ -240,17 +242,19 @@ def show_cost(n_experts, top_k, width):
     layer = MixtureOfExperts(64, width, n_experts, top_k, d_out=10)
     image = torch.randn(1, 64)
     total, active_cost = parameters(layer), multiplications(layer, image)
-    same_total = (64 + 10) * n_experts * width
+    router = multiplications(layer.router, image)
+    more = "more" if router > active_cost - router else "less"
     return message(
         f"{top_k} of {n_experts} experts: {total:,} parameters, "
         f"{active_cost:,} multiplications an image",
-        "A dense network as wide as all experts multiplies with all its weights.",
+        f"The router costs {more} than the experts: 64 E = {64 * n_experts:,}, and 74 k h = {74 * top_k * width:,}.",
     ) + bars(
         {
             "parameters kept": total,
             "multiplications, mixture": active_cost,
-            "the router's part of these": multiplications(layer.router, image),
-            "multiplications, dense as wide as all experts": same_total,
+            "the router's part of these": router,
+            "the experts' part": active_cost - router,
+            "multiplications, dense as wide as all experts": 74 * n_experts * width,
         },
         "parameters and multiplications",
         strong=["multiplications, mixture"],
@@ -265,13 +269,10 @@ sweep(
 )
 
 # %% [markdown]
-# The router costs more than the experts where 64 E is more than 74 k h: with one expert of 8 neurons chosen, from 10 experts on (on the
-# slider: 16).
-
-# %% [markdown]
 # ## Train it
 #
-# Four experts of which one is asked cost as little as the small network. Are they as accurate as the large one? No image meets two experts. So each expert trains by itself, on its own images, and at the test each answers its own.
+# Four experts of which one is asked cost as little as the small network. Are they as accurate as the large one?
+# No image meets two experts. So each expert trains by itself, on its own images, and at the test each answers its own.
 
 
 # %%
@@ -292,10 +293,10 @@ def trained_apart(oracle_train, oracle_test):
 
 # %% [markdown]
 # An expert sees images of one rule only, so in effect it knows the rule. To be fair, we tell dense networks the rule, too: by four more
-# inputs beside the pixels, one for each rule.
+# inputs beside the pixels, one for each rule (6 for its rule, 0 for the others).
 #
-# And what does splitting do without knowing? We shuffle the oracle's expert numbers, those for training and those for the test each by
-# themselves, and call that **dice**. Each expert gets as many images as before. Only the knowledge is gone.
+# And what does splitting do without knowing? We shuffle the expert numbers among the training images, and separately among the test
+# images: **dice**. Each expert gets as many images as before. Only the knowledge is gone.
 
 
 # %% tags=["measure"]
@@ -308,7 +309,6 @@ def dense_accuracy(width, data=data):
 
 
 def with_rule(x, rule):
-    """Four more inputs: 6 for the image's rule, 0 for the others."""
     return torch.cat([x, 6.0 * nn.functional.one_hot(rule, 4)], dim=1)
 
 
@@ -383,8 +383,8 @@ kinds = {
     "told the rule, not split": "dense, 8 neurons, told",
     "split, not told (dice)": "experts and dice",
     "split and told (oracle)": "experts and an oracle",
-    "32 neurons, not told": "dense, 32 neurons",
     "32 neurons, told": "dense, 32 neurons, told",
+    "32 neurons, not told": "dense, 32 neurons",
 }
 gains = {row: ahead(kind, "dense, 8 neurons") for row, kind in kinds.items()}
 knowing, splitting, both, *_ = (
@@ -393,10 +393,10 @@ knowing, splitting, both, *_ = (
 interval_chart(
     gains,
     title=f"Knowing alone brings {knowing} points, splitting alone {splitting}, both together {both}",
-    note="Gained over one network of 8 neurons that is not told. digits4, ten seeds, in grey; above them the mean, and its 95 % interval. Split: "
+    note="Gained over one network of 8 neurons that is not told. Small dots: ten seeds; above them the mean, and its 95 % interval. Split: "
     "four experts of 8 neurons; each learns from a quarter of the images, in batches of a quarter.",
-    colors={"split and told (oracle)": "accent"},
-    controls=["32 neurons, not told", "32 neurons, told"],
+    colors={"split and told (oracle)": "accent"}
+    | dict.fromkeys(["32 neurons, told", "32 neurons, not told"], "muted"),
     unit="points gained",
     zero=0,
 )
@@ -431,8 +431,8 @@ claim(
 # ## A choice that never learned
 #
 # An oracle knows the rule, and dice look at no image. What if the choice only *looks*? The third chooser looks at the image, and
-# knows nothing: a matrix with one vector of random weights for each expert. An image goes to the expert whose vector has the largest product with it. The
-# matrix is drawn once and never learns. (With it the four experts train together, in batches of 128, and get unequal shares.)
+# knows nothing: a matrix with one vector of random weights for each expert. An image goes to the expert whose vector has the
+# largest product with it. The matrix is drawn once and never learns. (The four experts train together, in batches of 128.)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -466,15 +466,7 @@ less = work_of_all // (64 + 10)  # neurons
 for width in (less, less + 1):
     accuracy[f"dense, {width} neurons"] = dense_accuracy(width)
 
-
 chosen = (data.x_test @ trained.buffers["matrix"]).argmax(-1)  # (10, images)
-upright = data.regime_test == 0
-x = data.x_test[upright]
-nearest = (torch.cdist(x, x) + 1e9 * torch.eye(len(x))).argmin(-1)
-together = (chosen[:, upright] == chosen[:, upright][:, nearest]).float().mean()
-by_chance = sum(  # two upright images, drawn at random
-    ((chosen[:, upright] == e).float().mean(-1) ** 2).mean() for e in range(4)
-)
 # Of each matrix and expert, the images of the rule that it gets most of.
 betrayed = sum(
     data.regime_test[by_one == e].bincount(minlength=4).max()
@@ -485,9 +477,7 @@ betrayed = sum(
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
 drawn = "experts and a drawn matrix"
-narrower, wider = f"dense, {less} neurons", f"dense, {less + 1} neurons"
 mean = ahead(drawn, "dense, 8 neurons").mean().item()
-over_wider = estimate(ahead(drawn, wider))
 reveal(
     "02.drawn",
     "about as accurate"
@@ -495,32 +485,45 @@ reveal(
     else "more accurate"
     if mean > 0
     else "less accurate",
-    says=f"They get {accuracy[drawn].mean():.1%} right. What sets this choice apart from dice? Of the upright images, an image and the one most "
-    f"like it go to the same expert in {together:.0%} of the cases, two random ones in {by_chance:.0%}. And the expert's number tells something about "
-    f"the rule: guess each expert's most frequent rule, and you are right in {betrayed:.0%} of the cases, in place of a quarter."
-    + f"\n\nIt is not free: the matrix takes 64 x 4 more multiplications. Spend them on a wider dense network instead. {less} neurons take a "
-    f"little less, and get {accuracy[narrower].mean():.1%}; {less + 1} take a little more, and get {accuracy[wider].mean():.1%}. Ten seeds "
-    + (
-        "show no difference between these and the choice that never learned"
-        if over_wider.low <= 0 <= over_wider.high
-        else "put the choice that never learned ahead of these"
-        if over_wider.mean > 0
-        else "put the choice that never learned behind these"
-    )
-    + f" ({over_wider.mean:+.1f} points for the choice, 95 % interval {over_wider.low:+.1f} to {over_wider.high:+.1f})."
-    + f" (And experts with a matrix keep about three times as many parameters. The dense network of 32 neurons, its total size, gets "
-    f"{right['dense, 32 neurons']}.)",
+    says=f"They get {accuracy[drawn].mean():.1%} right. What sets this choice apart from dice? An expert's number tells something "
+    f"about the rule: guess each expert's most frequent rule, and you are right in {betrayed:.0%} of the cases. A blind guess is right in a quarter."
+    f"\n\nIt is not free: the matrix takes 64 x 4 = {64 * 4} more multiplications. Spend them on a wider dense network instead:",
+)
+
+
+# %% tags=["draw", "nbval-ignore-output"]
+# A table: the matrix among dense networks.
+def against(width):
+    gain = estimate(ahead(drawn, f"dense, {width} neurons"))
+    ends = f"95 % interval {gain.low:+.1f} to {gain.high:+.1f}".replace("-", "−")
+    if gain.low <= 0 <= gain.high:
+        return f"Against {width} neurons, ten seeds show no difference ({ends} points)."
+    place = f"{'ahead' if gain.mean > 0 else 'behind'} by {abs(gain.mean):.1f} points"
+    return f"Against {width} neurons, the matrix is {place} ({ends})."
+
+
+costs = {drawn: (work_of_all, bill(4, 1, 64, 8, 10)[0] + 64 * 4)}
+for width in (8, less, less + 1, 32):
+    costs[f"dense, {width} neurons"] = 74 * width, bill(1, 1, 64, width, 10)[0]
+right |= {name: f"{accuracy[name].double().mean():.1%}" for name in costs}
+by_cost = sorted(costs, key=costs.get)
+table(
+    ["", "accuracy", "multiplications", "parameters kept"],
+    {name: [right[name], *map("{:,}".format, costs[name])] for name in by_cost},
+    title=f"With the matrix, experts get {right[drawn]}; dense networks of about as much work get "
+    + " and ".join(right[f"dense, {width} neurons"] for width in (less, less + 1)),
+    note=f"{against(less + 1)} {against(less)}",
 )
 
 # %% tags=["measure"]
 # Claim 02.3.
 claim(
     "02.3",
-    "Experts chosen by a matrix that was drawn once and never learns are as accurate as a dense network of as much work, within "
-    "two and a half points",
-    measured=ahead(drawn, wider),
+    "Experts chosen by a matrix that was drawn once and never learns are as accurate as a dense network of 12 neurons, a little "
+    "more work, within two and a half points",
+    measured=ahead(drawn, "dense, 12 neurons"),
     holds=between(-2.5, 2.5),
-    control=ahead("experts and dice", wider),
+    control=ahead("experts and dice", "dense, 12 neurons"),
     control_is="experts chosen by dice, which look at no image",
     quantity="accuracy gained (points)",
 )
@@ -529,8 +532,7 @@ claim(
 # ## The scoreboard
 #
 # Here begins a scoreboard that goes through the course: whatever a later lesson trains on `digits4` has to find its place
-# on it. (8 of 32: 32 hidden neurons are kept, and an image meets 8 of them. The work of choosing is not in these
-# numbers: for the drawn matrix, compare with the dense networks above.)
+# on it. (The work of choosing is not in these numbers: for the drawn matrix, see the table above.)
 
 # %% tags=["measure", "remove-output"]
 # Seven rows for the scoreboard.
@@ -559,8 +561,7 @@ scoreboard(
 # ## What this does not show
 #
 # No real router is told the rule, and what the oracle knows is not on the bill. The data were made so that there is something to divide.
-# Splitting is no good in itself: with dice it is worse than not splitting. And all experts here have 8 neurons. Do narrower ones, too,
-# equal a dense network of their total size? (*Try it* 3.)
+# Splitting is no good in itself: with dice it is worse than not splitting. And all experts here have 8 neurons (*Try it* 3).
 
 # %% tags=["quiz", "nbval-ignore-output"]
 # Questions.
@@ -580,7 +581,7 @@ quiz("02")
 #
 # - Experts are small networks of one shape, held as stacked tensors.
 # - Two fair dense baselines: equal *active* cost and equal *total* size, told what the experts are told.
-# - Told the same, four experts of 8 neurons equal the dense network of 32, at a quarter of its work. (At another width: *Try it* 3.)
+# - Told the same, four experts of 8 neurons equal the dense network of 32, at a quarter of its work (other widths may differ: *Try it* 3).
 # - Splitting by dice loses: each expert learns from a quarter of the images. A random matrix that never learns
 #   gains about what its extra work would gain in a dense network.
 # - Four experts of the same shape did worst with dice, better with a random matrix, best with an oracle: how the images are divided among

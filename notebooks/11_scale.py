@@ -294,7 +294,11 @@ picture(
     three_regimes,
     title=f"With {worst:,} tokens at once the mixture takes {behind[worst]:.1f} times as long as the small layer, with 1,024 {behind[1024]:.1f} times",
     note=f"Computing takes as long as all the rest with {np.median(measured):,.0f} tokens; the formula, for reading alone, says "
-    f"{np.median(predicted):,.0f}. Solid: the fastest calls. With few tokens, these often ask fewer experts than the average call. "
+    f"{np.median(predicted):,.0f}"
+    + (" (probably, calling 16 experts takes time, too). " if ratio > 1 else ". ")
+    + ("The grey line stays" if max(over_large) < 1 else "Not all of the grey line is")
+    + " below 1, where the mixture beats the large layer. "
+    "Solid: the fastest calls. With few tokens, these often ask fewer experts. "
     f"Dashed: predicted from {np.median(bytes_a_second) / 1e9:.0f} GB and {np.median(flop_a_second) / 1e9:.0f} GFLOP a second, "
     f"{np.median(flop_per_byte):.0f} FLOP per byte, reading first and computing after. One thread.",
     alt="The mixture's time over another layer's: "
@@ -306,12 +310,8 @@ picture(
 )
 
 # %% [markdown]
-# Is the measured number larger than the formula's? A likely reason: sorting and calling sixteen experts take time even for few tokens,
-# and our measurement cannot tell this from reading. Where the grey line is below 1, the mixture beats the large layer.
-
-# %% [markdown]
-# And a published model in a data centre? NVIDIA's data sheet of the H100, a graphics processor (GPU), says how much it reads in a second,
-# and how much it computes (in bfloat16, 2 bytes a weight). Your `crossing` says the rest.
+# And a published model in a data centre, on NVIDIA's H100, a graphics processor (GPU)? A weight has 2 bytes there. Your `crossing` says
+# the rest.
 
 # %% tags=["measure"]
 # Given: the data sheet of the H100, and the configs of published models.
@@ -339,11 +339,11 @@ table(
 
 # %% [markdown]
 # A model reads a prompt all at once (**prefill**). Then it writes the answer step by step (**decode**), and each step makes one token for
-# each user. So in decode, that many tokens at once are that many users, all waiting for their next token at the same moment.
+# each user. So in decode, that many tokens at once are that many users. They all wait for their next token at the same moment.
 #
 # *"A high volume of requests is needed"*: true. A mixture can gain in two ways over a dense model of the same size. With one user it
 # *reads* only $k$ experts. Most of this gain is lost when many users together ask for nearly all. But it also *computes* with only $k$
-# experts for each token. This gain is full only with at least as many users as the table says, leaving out attention and contexts.
+# experts for each token. This gain is full only with at least as many users as the table says. (Attention and contexts are left out.)
 
 # %% [markdown]
 # ## A place for every token
@@ -441,14 +441,13 @@ def show_capacity(factor, skew):
 
 sweep(
     show_capacity,
-    factor=("Capacity factor", [1.0, 1.25, 1.5, 2.0, 4.0]),
+    factor=("Capacity factor", [1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0]),
     skew=("Popularity skew", [0.5, 1.0, 0.0]),
 )
 
 # %% [markdown]
 # Every expert gets as much room as the hottest, and empty room is computed, too. So some models accept drops, at a price in accuracy
-# (*Further* measures it). DeepSeek-V3 drops nothing: it keeps the load even enough. And code that takes slices of any length, as our
-# mixture does, needs no fixed room.
+# (*Further* measures it). DeepSeek-V3 drops nothing: it keeps the load even enough.
 
 # %% [markdown]
 # ## What does a request cost?
@@ -480,9 +479,9 @@ price = check("11.price", price)
 # request takes $100 s$ seconds, and $n / s / 100$ of them are done each second.
 
 # %% [markdown]
-# How long is a step? We assume that a GPU reads weights and computes with them at the same time, so the longer of the two counts. Then it
-# reads the contexts. Users share the weights, but each has a context of their own, here 1,000 tokens, already read. Its keys and values
-# are kept in memory, in a **key-value cache**.
+# How long is a step? Our prediction for the CPU added reading and computing. A GPU does both at the same time, we assume, so the longer of
+# the two counts. Then it reads the contexts. Users share the weights, but each has a context of their own, here 1,000 tokens, already
+# read. Its keys and values are kept in memory, in a **key-value cache**. (We leave out the room that the answer's own tokens take.)
 #
 # The **mixture** is Mixtral 8x7B. The **large** model is dense and has as many weights. These are too many for one H100, so each model
 # needs two. (What these send each other is left out.)
@@ -566,7 +565,7 @@ def dearer(rate, serves):
 
 
 # %% tags=["guess", "nbval-ignore-output"]
-# Your guess and what was measured.
+# Your guess and what was computed.
 part = 1 / dearer(20, full)
 weights = 2 * count_parameters(MIXTRAL).total / 1e9
 fit = together(step_of["mixture"])
@@ -577,7 +576,7 @@ reveal(
     else "about half of it"
     if part > 0.35
     else "a quarter of the dense model's price: a quarter of the experts is asked",
-    says=f"The weights fill {weights:.0f} of {2 * MEMORY / 1e9:.0f} GB. The rest has room for {fit} contexts.\n\n"
+    says=f"Computed from the data sheet. The weights fill {weights:.0f} of {2 * MEMORY / 1e9:.0f} GB. The rest has room for {fit} contexts.\n\n"
     + "\n\n".join(
         f"A full replica, {name}: {fit} requests / {1e3 * step_of[name][-1]:.1f} ms / {LENGTH} tokens = {serves:.0f} requests a second at most."
         for name, serves in full.items()
@@ -616,9 +615,10 @@ PATIENCE = 1.6
 soon = {name: most(steps, PATIENCE) for name, steps in step_of.items()}
 share = {name: together(steps, PATIENCE) for name, steps in step_of.items()}
 saved = dearer(2000, soon)
+hurry, few = {n: most(step_of[n], 1.4) for n in full}, together(step_of["mixture"], 1.4)
 
 # %% tags=["guess", "nbval-ignore-output"]
-# Your guess and what was measured.
+# Your guess and what was computed.
 reveal(
     "11.patience",
     "less than with the large model, as in full replicas"
@@ -626,7 +626,7 @@ reveal(
     else "the same"
     if saved > 0.95
     else "more than with the large model",
-    says=f"{LENGTH} steps within {PATIENCE} s: a step may take {1e3 * PATIENCE / LENGTH:.0f} ms. So {share['mixture']} requests may share one of "
+    says=f"Computed, too. {LENGTH} steps within {PATIENCE} s: a step may take {1e3 * PATIENCE / LENGTH:.0f} ms. So {share['mixture']} requests may share one of "
     f"the mixture, and {share['large']} of the large model. The mixture then needs {2000 * price(2000, soon['mixture'], 2) / 2:.0f} replicas, "
     f"the large model {2000 * price(2000, soon['large'], 2) / 2:.0f}."
     + (
@@ -634,7 +634,10 @@ reveal(
         "for a shorter time than they read."
         if share["mixture"] == share["large"]
         else ""
-    ),
+    )
+    + f"\n\nWithin 1.4 s, reading all its weights leaves the large model time for {together(step_of['large'], 1.4)} contexts. The mixture asks "
+    f"{distinct_experts(8, 2, few):.1f} of 8 experts for {few} requests, and the time saved is enough for their contexts. So it costs "
+    f"{1 / dearer(2000, hurry):.0%} of the large model's price.",
 )
 
 
@@ -664,9 +667,12 @@ def show_steps(groups, **how):
                 ):
                     fill, ink = (look.color(color, theme) for color in kind[1:])
                     bar = axes.barh(at, part, high, left, color=fill)
-                    if part > (0.28 if is_narrow(figure) else 0.15) * longest:
-                        style = {"color": ink, "size": 8.5, "label_type": "center"}
-                        axes.bar_label(bar, [kind[0]], **style)
+                    wide = (0.28 if is_narrow(figure) else 0.15) * longest
+                    style = {"size": 8.5, "label_type": "center", "color": ink}
+                    if part <= wide:  # its name beside the bar, if there is room
+                        style = {"size": 8.5, "label_type": "edge"}
+                    if part > wide or left + part + wide < max(parts[:2]):
+                        axes.bar_label(bar, [f" {kind[0]} "], **style)
                 axes.text(length_of(parts), y, f" {length_of(parts):.0f}", va="center")
             y += 1.2
         axes.set_yticks([*ticks], [*ticks.values()])
@@ -724,13 +730,14 @@ def show_price(rate, seconds):
 
 sweep(
     show_price,
-    seconds=("Seconds that a request may take", [1.6, 1.8, 2.0, 2.4, 3.0, 1.2]),
+    seconds=("Seconds that a request may take", [3.0, 2.4, 2.0, 1.8, 1.6, 1.4, 1.2]),
     rate=("Requests a second", [2000, 20, 60, 120, 180, 250, 500, 10_000]),
 )
 
 # %% [markdown]
-# Within 1.2 seconds the large model serves nobody: each step reads all its weights. Within 1.6 or 1.8, so does the mixture, and both cost
-# the same. With 2 seconds and more, the large model waits for its arithmetic. (Replicas come whole: at 120 both models need one.)
+# Within 1.2 seconds the large model serves nobody: each step reads all its weights. Within 1.4 it serves few, at about three times the
+# price. Within 1.6 or 1.8 both read all weights, at the same price. With 2 seconds and more, the large model waits for its arithmetic.
+# (Replicas come whole: at 120 both models need one, at 180 the large model two.)
 
 # %% tags=["measure"]
 # Claim 11.2.
@@ -759,18 +766,19 @@ of_each = {n: (2 * length_of(prefill[n]) / PROMPTS, 2e3 / full[n]) for n in full
 show_steps(
     {f"{PROMPTS} prompts, {PROMPTS * CONTEXT:,} tokens": prefill},
     height=170,
-    title=f"To read prompts, the large model takes {length_of(prefill['large']) / length_of(prefill['mixture']):.1f} times as long as the mixture",
+    title=f"To read prompts, the large model takes {length_of(prefill['large']) / length_of(prefill['mixture']):.1f} times as long as the mixture; "
+    f"the whole request takes {sum(of_each['large']) / sum(of_each['mixture']):.1f} times as many GPU-seconds",
     note="GPU-milliseconds a request, prefill and decode: "
     + ", ".join(f"{n} {a:.1f} + {b:.1f} = {a + b:.1f}" for n, (a, b) in of_each.items())
-    + f". The large model's are {sum(of_each['large']) / sum(of_each['mixture']):.1f} times as many, if prefill runs on GPUs of its own and "
-    "all are busy. (One prompt alone would still wait for the mixture's weights.)",
+    + f" ({CONTEXT:,} tokens read, {LENGTH} written), if prefill runs on GPUs of its own and all are busy.",
 )
 
 # %% [markdown]
 # Prefill of several prompts waits for arithmetic, so asking few experts saves nearly the full factor.
 #
 # *"A fraction of inference cost"*: true of prefill. In decode, few requests cost as much as with the large model, and so do many within
-# 1.6 seconds. Full replicas make them cheaper, but far from a quarter.
+# 1.6 seconds. Full replicas make them cheaper, but far from a quarter. Prefill and decode together: a third, with 1,000 tokens read and
+# 100 written.
 #
 # *"Since a single expert does the processing"*: in Mixtral, two of eight do, for one token in one layer. Many tokens ask all eight.
 #
@@ -855,7 +863,8 @@ reveal(
         if hottest > 1.1
         else ""
     )
-    + f"\n\nRearranging cannot split one expert's work. Copies can: with them the busiest machine has {copied[-1]:.2f}.",
+    + f"\n\nA ninth place on each machine that stays empty makes it {spare[-1]:.2f}: the hottest can then stand alone, or nearly. "
+    f"Only copies can split its work: with them in these places it is {copied[-1]:.2f}.",
 )
 
 
@@ -865,14 +874,14 @@ curves(
     {
         "as numbered": Line(SKEWS, numbered, "-", "muted", marker="●"),
         "rearranged": Line(SKEWS, rearranged, marker="●"),
+        "empty place": Line(SKEWS, spare, ":", marker="○"),
         "copies": Line(SKEWS, copied, color="accent", marker="●"),
     },
     x="skew of the experts' popularity",
     y="busiest / even share",
     xticks=SKEWS,
-    title=f"With copies, the busiest machine has at most {copied.max():.2f} times its even share at all five skews",
-    note="Copies: rearranged, with copies of the hottest experts in a ninth place on each machine. Means of 20 draws. "
-    f"Even at a skew of 0, chance leaves {numbered[0]:.2f} as numbered.",
+    title=f"With copies, the busiest machine has on average at most {copied.max():.2f} times its even share at all five skews",
+    note="Copies: rearranged, with copies of the hottest experts in a ninth place on each machine. Dotted: this place stays empty. Means of 20 draws.",
     height=300,
 )
 
@@ -891,16 +900,17 @@ quiz("11")
 # %% [markdown]
 # ## Recap
 #
-# - By the formula, a mixture needs $E/k$ times as many tokens as a dense layer before computing takes as long as reading. If it took
-#   more here, calls and sorting are a likely reason. Compared with a small dense layer, it is slowest for a few users. For very
-#   many, the experts' weights hardly matter. Arithmetic does then, and each user's context.
+# - By the formula, a mixture needs $E/k$ times as many tokens as a dense layer before computing takes as long as reading. Compared
+#   with a small dense layer, it is slowest for a few users. For very many, the experts' weights hardly matter. Arithmetic does then,
+#   and each user's context.
 # - With few tokens, a limit on the experts drops choices by chance alone, and more where some experts are popular. Room enough for
 #   the hottest leaves room of the others empty.
 # - All GPUs that hold the weights are paid for. In decode, the mixture is cheaper only where the large model needs more replicas: where
-#   people wait long enough for full ones. If they wait less, both read the same weights. For few users, the mixture's gain is speed.
-#   Prefill of several prompts waits for arithmetic, so there asking few experts saves more.
-# - With experts on many machines, tokens travel twice a layer, and a step waits for the busiest machine. Rearranging helps, but cannot
-#   split the hottest expert's work. Copies can, and take memory.
+#   people wait long enough for full ones, or so little that few share a step. In between, both read the same weights. For few users,
+#   the mixture's gain is speed. Prefill of several prompts waits for arithmetic, so there asking few experts saves more. Prefill and
+#   decode together: a third, with 1,000 tokens read and 100 written.
+# - With experts on many machines, tokens travel twice a layer, and a step waits for the busiest machine. Rearranging helps, and more with
+#   an empty place on each. It cannot split the hottest expert's work. Copies can. Both take memory.
 #
 # **Sources.** Capacity: [Fedus et al. 2021](https://arxiv.org/abs/2101.03961), equation 3; with k, and experts over machines:
 # [Lepikhin et al. 2020](https://arxiv.org/abs/2006.16668); keeping the highest weights in place of the first to come:
@@ -952,10 +962,6 @@ sweep(
     users=("Users", [4096, 256, 16]),
     name=("Model", ["DeepSeek-V3", "Qwen3-30B-A3B"]),
 )
-
-# %% [markdown]
-# With 4,096 users at 8,000 tokens each, Qwen3 spends nearly all of a step on contexts, and asking few experts helps it little. DeepSeek-V3,
-# many times as large, spends over half of it on contexts. But to ask all of its experts would take far longer to compute.
 
 # %% [markdown]
 # ### What do drops cost?
@@ -1036,8 +1042,7 @@ claim(
 # %% [markdown]
 # ### A small model, and a queue
 #
-# The **small** model is dense, and has as many weights as a token of Mixtral meets. It needs one GPU. How many GPUs does it take for
-# many requests?
+# The **small** model is dense, and has as many weights as a token of Mixtral meets. It fits on one GPU.
 
 # %% tags=["measure", "nbval-ignore-output"]
 # Computed: how many GPUs the mixture and the small model need.
@@ -1079,15 +1084,7 @@ for part in (0.95, 1.0):
 # %% [markdown]
 # ### A ninth place, or copies?
 #
-# With copies, each machine has a ninth place. Do the copies help, or the place? As a control, we rearrange with nine places and leave 8
-# of the 72 empty. They end up beside the hottest experts.
-
-# %% tags=["measure", "nbval-ignore-output"]
-# Printed: the busiest machine at a skew of 1.
-print(
-    f"busiest machine over its even share: rearranged {rearranged[-1]:.2f}, "
-    f"with empty places {spare[-1]:.2f}, with copies in them {copied[-1]:.2f}"
-)
+# Each machine has a ninth place for copies. Do the copies help, or the place? The picture of the busiest machine shows both.
 
 # %% tags=["measure"]
 # Claim 11.4.
@@ -1103,8 +1100,6 @@ claim(
 )
 
 # %% [markdown]
-# Empty places let the hottest expert stand alone, or nearly. Its own work only copies can split.
-#
 # What counting choices leaves out: they are a machine's time only with as many tokens as your `crossing` asks for, and on H100s that is
 # more than 1,024. The popular experts stay popular here, and moving one costs nothing. In practice neither holds.
 
@@ -1242,8 +1237,7 @@ picture(
 #
 # The same question, asked twice at temperature 0, may get two answers: how a sum is split up depends on how many others are in
 # the batch, and rounding depends on the order of adding. A dense model's numbers change in the last digit. A router's *choice*
-# may change: where two experts score nearly alike, another one answers. (And where experts have limited room, neighbours
-# may push your token out.)
+# may change: where two experts score nearly alike, another one answers.
 #
 # Here a token is the sum of 16 parts, added forwards and backwards. (That exaggerates: a batch changes the order inside each product,
 # and less often.) A random router chooses 8 of 128 experts. We count the tokens that get another set of experts, by the tokens'

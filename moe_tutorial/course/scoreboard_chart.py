@@ -21,16 +21,17 @@ def before(lesson: str) -> list[Row]:
 
 def scoreboard(own: Sequence[Row], title: str) -> Picture:
     """Draw a lesson's rows together with those of earlier lessons, most accurate first."""
+    earlier = before(own[0].lesson)
     rows = {
         f"{row.name} ({row.active} of {row.total})": row
-        for row in sorted([*before(own[0].lesson), *own], key=lambda row: -row.accuracy.mean)
+        for row in sorted([*earlier, *own], key=lambda row: -row.accuracy.mean)
     }
     return interval_chart(
         {name: row.accuracy for name, row in rows.items()},
         title=title,
         note="Test accuracy on digits4: mean over the seeds, and its 95 % interval. "
-        "8 of 32: an image meets 8 of 32 hidden neurons. Grey: dense. In colour: this lesson's experts, black: those "
-        "of earlier lessons.",
+        "8 of 32: an image meets 8 of 32 hidden neurons. Grey: dense. In colour: this lesson's experts"
+        + (", black: those of earlier lessons." if earlier else "."),
         colors={
             name: "muted" if row.active == row.total else "accent" if row in own else "text"
             for name, row in rows.items()

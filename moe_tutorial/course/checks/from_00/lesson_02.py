@@ -96,6 +96,7 @@ SECOND = 'torch.einsum("beh,eho->beo", neurons.relu(), w_out)'
             "return ... => torch.stack([torch.relu(x @ w.T + b) @ v + c for w, b, v, c in "
             "zip(w_in, b_in, w_out, b_out)]).reshape(len(x), len(w_in), -1)"
         ),
+        "w_in has three dimensions: name them, in an einsum.": 'torch.einsum("bd,ehd->beh", x, w_in) => x @ w_in.T',
     },
 )
 def stacked(ask: Ask) -> None:
@@ -136,6 +137,13 @@ def stacked(ask: Ask) -> None:
         "The biases on the way out are missing: one for each output.": " + d_out => ",
         "The biases on the way in are missing: one for each neuron.": "d * h + h => d * h",
         "The way out begins at the h neurons: h * d_out weights.": "h * d_out => d * d_out",
+        "Each expert has output biases of its own: d_out for every expert, not once for all.": (
+            "return ... => n_experts * (one - d_out) + d_out, n_asked * (one - d_out) + d_out"
+        ),
+        "That is one expert's parameters twice. All experts are kept: n_experts times one.": "return ... => one, one",
+        "There is no router yet. Count the experts alone.": (
+            "return ... => n_experts * one + d * n_experts, n_asked * one + d * n_experts"
+        ),
     },
 )
 def bill(ask: Ask) -> None:
