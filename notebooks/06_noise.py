@@ -150,6 +150,24 @@ def at_the_scene(taken):
 
 sweep(at_the_scene, taken=("Taken away", list(without)))
 
+# %% tags=["draw", "nbval-ignore-output"]
+# Drawn: dead experts in all mixtures, without one suspect or another.
+names = {
+    "nothing": "all three present",
+    "experts that learn": "experts frozen",
+    "the gate": "the other gate",
+    "experts and gate": "frozen, and the other gate",
+    "the shared mean": "the mean subtracted",
+}
+interval_chart(
+    {names[taken]: killed(shares) for taken, shares in without.items()},
+    title=f"All three present, {n_dead['nothing']:.1f} of 8 experts are dead; without the shared mean {n_dead['the shared mean']:.1f}",
+    note="Raw digits, twenty or forty seeds, in grey: the larger a dot, the more seeds. Above them the mean, and its 95 % interval.",
+    colors={"the mean subtracted": "accent"},
+    unit="dead experts of 8",
+    zero=0,
+)
+
 # %% [markdown]
 # Is it something about this mean image? As a control, we add one random image of the same length (norm) to every centred image.
 
@@ -834,24 +852,6 @@ table(
 #
 # Two suspects were accomplices. Two controls check whether our replacements changed something else. Perhaps it helps to freeze just
 # anything? Perhaps the other gate just has larger weights?
-
-# %% tags=["draw", "nbval-ignore-output"]
-# Drawn: dead experts in all mixtures, without one suspect or another.
-names = {
-    "nothing": "all three present",
-    "experts that learn": "experts frozen",
-    "the gate": "the other gate",
-    "experts and gate": "frozen, and the other gate",
-    "the shared mean": "the mean subtracted",
-}
-interval_chart(
-    {names[taken]: killed(shares) for taken, shares in without.items()},
-    title=f"All three present, {n_dead['nothing']:.1f} of 8 experts are dead; without the shared mean {n_dead['the shared mean']:.1f}",
-    note="Raw digits, twenty or forty seeds, in grey: the larger a dot, the more seeds. Above them the mean, and its 95 % interval.",
-    colors={"the mean subtracted": "accent"},
-    unit="dead experts of 8",
-    zero=0,
-)
 
 # %% tags=["measure", "06.suspect"]
 # Claims 06.4 and 06.5.

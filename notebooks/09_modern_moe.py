@@ -673,9 +673,13 @@ guess(
 )
 
 # %% tags=["measure"]
-# Measured: B and C. (A is the mixture that we balanced over the whole batch.)
+# Measured: B and C (A is the mixture that we balanced over the whole batch), and mixtures with shared experts.
 finer = learn(lambda: mixture(16, 4, 2))[1][400]
 large = learn(lambda: mixture(8, 15))[1][400]
+shared = learn(lambda: mixture(15, 4, 1, n_shared=1))[1][400]
+four_chosen, two_shared = (
+    learn(lambda n=n: mixture(16 - n, 2, 4 - n, n_shared=n))[1][400] for n in (0, 2)
+)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
@@ -702,13 +706,6 @@ guess(
     "performance”. Is that right here? Two experts of 4 neurons work for each image: both chosen out of 16, or one chosen out of 15 and "
     "one shared.",
     choices=["right", "unclear", "wrong"],
-)
-
-# %% tags=["measure"]
-# Measured: a shared expert beside one chosen; and, of four that work, two shared.
-shared = learn(lambda: mixture(15, 4, 1, n_shared=1))[1][400]
-four_chosen, two_shared = (
-    learn(lambda n=n: mixture(16 - n, 2, 4 - n, n_shared=n))[1][400] for n in (0, 2)
 )
 
 # %% tags=["guess", "nbval-ignore-output"]
@@ -763,16 +760,13 @@ upcycle = check("09.upcycle", upcycle)
 #
 # In our mixtures, that means:
 
-# %% tags=["measure"]
-# Counted: what the dense network cost, in steps of the mixture, whose router costs extra.
+# %% tags=["draw", "nbval-ignore-output"]
+# Drawn: who is promised to lead, by what the dense network cost, in steps of the mixture, whose router costs extra.
 dense_steps = 800
 per_step = {"dense": 8 * NEURON, "mixture": multiplications(E, 8, 1)}
 as_mixture = dense_steps * per_step["dense"] / per_step["mixture"]
 budget = max(step for step in WATCHED if step <= as_mixture)
 half = max(step for step in WATCHED if step <= as_mixture / 2)
-
-# %% tags=["draw", "nbval-ignore-output"]
-# Drawn: who is promised to lead.
 table(
     ["", "upcycled train on for", "from scratch train for", "promised to lead"],
     {
