@@ -279,7 +279,8 @@ reveal(
     says=f"The tree's lead over the mixture, in points, and its 95 % interval: {lies(lead, '+')}.\n\n"
     "Now give less care to the mixture alone. The tree's lead: "
     + "; ".join(f"{how}, {lies(numbers, '+')}" for how, numbers in careless.items())
-    + f". (On raw pixels the tree changes, too: from {mean['tree']:.1f} to {tree_raw:.1f} % right.) When you read that something beats "
+    + ". With raw pixels for both, the tree's lead is "
+    f"{tree_raw - mean['tree'] + careless['on raw pixels'].mean():+.1f}. When you read that something beats "
     "mixtures, ask how they were balanced, and what inputs they got.\n\n"
     "“An improvement upon the mixture of experts”: "
     + (
@@ -323,7 +324,7 @@ interval_chart(
 # - For sentence 3 the mixture trains with learned noise (lesson 06) and without, each with its Switch loss and without.
 #
 # A neuron is **idle** if its expert, leaf or node gets hardly any images. For one of eight experts or leaves, that is less than 1 % of all
-# images, as for a dead expert in lesson 05. In general it is less than 8 % of an even share of its level.
+# images, as for a dead expert in lesson 05. In general it is less than 8 % of an even share of its level: 1 % is 8 % of an eighth.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -357,7 +358,7 @@ if estimate(idle["tree"]).low > 0:
     alone += ", but not balanced by itself: the tree, too, has its own loss"
 verdicts["Aims to replicate a balanced distribution"] = [alone]
 verdicts["Reduces the need for artificial noise"] = [
-    f"the tree trains without; noise {'helped' if helps else 'did not help'} the mixture"
+    f"true, {'and noise helped' if helps else 'and no advantage: noise did not help'} the mixture"
 ]
 reveal(
     "13.idle",
@@ -878,12 +879,13 @@ reveal(
     if nats["tree"] < nats[SMALL]
     else "worse than dense small",
     says=f"The test loss after 400 steps, in nats: trees {nats['tree']:.2f}, dense large {nats[LARGE]:.2f}, dense small {nats[SMALL]:.2f}, the mixture "
-    f"{nats['mixture']:.2f}.\n\n“Results in a similar training time as a standard GPT”: in plain code, a step takes {longer}. In the time of "
-    f"the trees' 400 steps, dense small gets to {meanwhile['tree'].mean():.2f} nats, in dense large's to {meanwhile[LARGE].mean():.2f}, and in "
-    f"the mixture's to {meanwhile['mixture'].mean():.2f}"
+    f"{nats['mixture']:.2f}.\n\n“Results in a similar training time as a standard GPT”: in plain code, a step takes {longer}.\n\nAnd what does "
+    "dense small reach in the same time, by more steps? In the time of the trees "
+    f"{meanwhile['tree'].mean():.2f} nats (trees {nats['tree']:.2f}), in that of the mixture {meanwhile['mixture'].mean():.2f} (mixture "
+    f"{nats['mixture']:.2f}), in that of dense large {meanwhile[LARGE].mean():.2f} (dense large {nats[LARGE]:.2f})"
     + leads
     * ": for the same time dense small leads"
-    + f". (A compiled mixture's lead over dense small, in equal seconds, stored: {compiled[400]} nats after 400 of its steps, {compiled[2400]} "
+    + f". (Lesson 08's compiled mixture against plain dense small, in equal seconds: {compiled[400]} nats after 400 of its steps, {compiled[2400]} "
     f"after 2,400.)\n\n“But quicker inference”, in writing? {judged(beside).capitalize()}. "
     + (
         "These layers are so small (64 wide) that the price of PyTorch's calls outweighs what is saved. "
@@ -973,11 +975,11 @@ table(
 # |---|---|---|---|
 # | **dense** | to begin with | dense large: all neurons answer | larger layers |
 # | **mixture** | dense small is not good enough, dense large too slow in use | memory; balance needs care | one token, compiled |
-# | **tree** | one token at a time, compiled, many small leaves | two losses; training computes all leaves | how accurate it then is |
-# | **path** | few multiplications count most | a training step like the tree's; at 8 × 8 no more right than dense small | a compiled one |
+# | **tree** | one token at a time, compiled, many small leaves | two losses; training computes all leaves | how accurate it then is; a compiled mixture |
+# | **path** | few multiplications count most | a training step like the tree's; at 8 × 8, after 500 steps, no more right than dense small | a compiled one; more steps (Try it 1) |
 #
 # - In use, large mixtures and trees save time over dense large. The small layers of our GPTs save none in plain code.
-# - In training, all three lead dense small at 400 steps. In the same time, in plain code, it leads; a compiled mixture overtakes it later.
+# - In training, all three lead dense small at 400 steps. In the same time, in plain code, dense small leads.
 #
 # All of this holds for small layers on one thread of a processor. When you read about larger ones, ask: which dense layer stood
 # beside it, who was compiled, how many tokens came at once, and who was tuned?
