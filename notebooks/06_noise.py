@@ -18,7 +18,7 @@
 # these digits the dead hardly cost accuracy (lesson 05): we ask why they die, not what it costs.
 #
 # Our mixtures have eight experts of 16 neurons, *two* for each image, and train on raw digits for 300 steps. As before, an
-# expert with less than one choice in a hundred is dead, and a mixture with five dead has collapsed.
+# expert with less than one choice in a hundred is dead.
 
 # %% tags=["setup"]
 # Setup: what this lesson uses.
@@ -222,8 +222,9 @@ others_move = check("06.others_move", others_move)
 
 # %% [markdown]
 # So on another image $x'$ the logit moves by $-\eta\, \frac{\partial L}{\partial z_i}\,(x \cdot x')$. If $x \cdot x'$ is positive, it moves
-# the same way as on $x$. An image is the mean $m$ plus a rest. The rests average to zero, so the mixed terms vanish: on average
-# $x \cdot x'$ is $m \cdot m$, which is positive.
+# the same way as on $x$. An image is the mean plus a rest, $x = m + r$. So
+# $x \cdot x' = m \cdot m + m \cdot r' + r \cdot m + r \cdot r'$. The rests average to zero, so on average only $m \cdot m$ is left, and
+# it is positive.
 #
 # We draw twenty mixtures, and give each *one* step on one image. How does the logit of that image's first choice move on
 # the test images?
@@ -440,7 +441,8 @@ sweep(a_thousand_choices, noise=("Noise", [0, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 3]
 # | Shazeer et al.'s gate, noise and start | over the chosen | learned | none |
 # | noise beside a penalty | over all experts | of a fixed size | on importance |
 #
-# First, noise alone. (Some 15 seconds.)
+# (Your gate is that of the second trial. The first and the third keep the gate with which the experts died.) First, noise alone. (Some 15
+# seconds.)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -613,7 +615,7 @@ reveal(
     "weights of the *chosen*: an expert that nobody chooses has almost no slope there, and noise gives it turns. A test, without noise: "
     f"we take the cv² of the probabilities of *all* experts as the penalty. It leaves {whole_dead:.1f} dead"
     + (
-        ", so here noise mends what the penalty leaves out."
+        ", which fits this reason."
         if whole_dead < both
         else ": so that is not the reason."
     ),
@@ -644,11 +646,11 @@ interval_chart(
 
 # %% [markdown] tags=["06.alive", "06.recipe", "06.mends"]
 # - **Alone**, with two chosen and a gate over all experts, noise does not prevent collapse.
-# - **With their gate, noise and start**, about one expert of eight is saved at best. Two things change at once; *Further* adds the noise
-#   alone. (We did not run their two penalties with their gate.)
+# - **With their gate, noise and start**, it makes little difference. Two things change at once; *Further* adds their noise alone. (We did
+#   not run their two penalties with their gate.)
 # - **Beside a penalty** of coefficient 1, with a gate over all experts, noise helps.
 #
-# Shazeer et al. said no more than “helps”, and meant something else: a penalty on the *load* that noise makes possible (*Further*).
+# Shazeer et al. said no more than “helps”, and meant something else: noise lets them penalize how many tokens an expert gets (*Further*).
 #
 # Today's [OLMoE](https://arxiv.org/abs/2409.02060) has a penalty, and [DeepSeek-V3](https://arxiv.org/abs/2412.19437) mainly a bias (lesson
 # 07). Neither has noise.
@@ -732,7 +734,7 @@ def wavers(moe, x):
 wavers = check("06.wavers", wavers)
 
 # %%
-for whose, moe in {"our": ours, "their": wobbly}.items():
+for whose, moe in {"our": ours, "your colleague's": wobbly}.items():
     print(f"{whose} mixture", "wavers" if wavers(moe, raw.x_test) else "is steady")
 
 # %% tags=["quiz", "nbval-ignore-output"]
@@ -756,7 +758,7 @@ quiz("06")
 # - Here, with two chosen, collapse needs a mean that all inputs share. A gate over all experts makes it worse. With such a gate, so do
 #   experts that learn, and noise alone does not prevent it.
 # - Beside an importance penalty of coefficient 1, weak noise saved more than half of the experts that the penalty left dead: importance
-#   sees the chosen alone.
+#   sees the chosen alone, which is probably why.
 # - In evaluation noise must be off, or the same image gets two answers. (And an evaluation [must not change the training](museum.ipynb#validation-changes-the-training).)
 #
 # **Sources.** Noisy top-k and the load estimate: [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538),

@@ -115,7 +115,7 @@ def noisy_topk(ask: Ask) -> None:
         ask.gives(given, says, ("chosen", "weights"), where)
     seen = "(10,000 tokens with the logits 2.5 and 1, in training)"
     says = f"Each token should draw its own noise, anew at each call, and its larger weight should stand first. {seen}"
-    names = "tokens (part of all) with the first token's weights:", "with the last call's:", "smaller weight first:"
+    names = "part of the tokens with the first token's weights:", "with the last call's:", "smaller weight first:"
     ask.experiment(who_draws, says, names, atol=0.02)
     says = "The noise should be normal, on average 0, with the standard deviation std, and the choice and the weights"
     names = "std 0.5: mean difference", "standard deviation over std", "std 2: mean difference", "over std"
