@@ -11,7 +11,7 @@
 # %% [markdown]
 # # 05 Collapse
 #
-# 40 minutes. You leave able to say who works in a mixture and how even that is, to measure how strong each expert is by
+# 45 minutes. You leave able to say who works in a mixture and how even that is, to measure how strong each expert is by
 # itself, and to check whether few at work makes a mixture less accurate.
 #
 # Eight experts of one size start at random. Nobody is told to share, and nobody is told not to. The router is free to use all of them,
@@ -210,7 +210,7 @@ reveal(
 )
 
 # %% [markdown] tags=["05.sixty"]
-# Here are all sixty. Move the step: does mixture 1 end with one expert, or with two? Find one that ends with the other number. And one
+# Here are all sixty. Move the step: does mixture 1 end with one expert, or with two? Find one that ends with the other number, and one
 # in which the expert with most images at step 300 was not in the lead at step 0?
 
 
@@ -451,19 +451,49 @@ dead_right = 100 * strong[gone[STEPS]].mean()
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
+busiest = 100 * strong[range(60), end.argmax(-1)]
+shared = dead(end) < 7  # two experts or more work
 reveal(
     "05.strength",
     float(dead_right),
-    says=f"The experts at work get {100 * strong[~gone[STEPS]].mean():.0f} of a hundred right by themselves, and the busiest of each mixture "
-    f"{100 * strong[range(60), end.argmax(-1)].mean():.0f}. One that is not asked is taught nothing.\n\n"
+    says=f"Where one expert works, it gets {busiest[~shared].mean():.0f} of a hundred right by itself"
+    + (
+        f"; where two share the images, the busier gets {busiest[shared].mean():.0f}"
+        if shared.any()
+        else ""
+    )
+    + ". One that is not asked is taught nothing.\n\n"
     f"Those dead from the start get {100 * strong[gone[0] & gone[STEPS]].mean():.1f} right (guessing would get about 10); those "
     f"that died later, {100 * strong[~gone[0] & gone[STEPS]].mean():.1f}.",
+)
+
+
+# %% tags=["draw", "nbval-ignore-output", "05.strength"]
+# Drawn: share and strength of all 480 experts.
+def share_and_strength(figure, theme):
+    axes = figure.add_subplot()
+    color = torch.where(gone[STEPS], 0, 1)
+    colors = [look.color(name, theme) for name in ("muted", "accent")]
+    for work in (0, 1):
+        mine = color == work
+        axes.scatter(
+            100 * end[mine], 100 * strong[mine], 28, colors[work], alpha=0.5, lw=0
+        )
+    axes.set(xlabel="share of the images, %", ylabel="right by itself, %")
+
+
+picture(
+    share_and_strength,
+    title="Strong on what it is given: who gets nearly all images reads nearly all",
+    note="All 480 experts of the sixty mixtures; in colour those at work.",
+    alt=f"Dead experts get {dead_right:.0f} % right, those that work alone {busiest[~shared].mean():.0f} %, and those that share lie between.",
+    height=300,
 )
 
 # %% [markdown]
 # ## Does the stronger one win?
 #
-# A chosen expert learns, so it gets stronger, so it is chosen more. If that is the whole story, nobody should win among equals. So:
+# A chosen expert learns, so it gets stronger, so it is chosen more. If that is the whole story, nobody should win among equals, of whom none is better than the rest. So:
 #
 # - All eight experts start with the *same* parameters.
 # - *Every* expert learns from *every* image, chosen or not, from the loss of its own answer.
@@ -674,8 +704,8 @@ picture(
 )
 
 # %% [markdown]
-# On `digits4` one expert is not enough: mixtures that are left alone keep about two, and do better. With your handicap more work, and
-# they get fewer right than those. Another router is best, after these 300 steps. So the number of dead alone does not tell which kind is better.
+# On `digits4` one expert is not enough: mixtures that are left alone keep about two, and do better. With your handicap more experts work,
+# and the mixtures get fewer right than those left alone. Another router is best, after these 300 steps. So the number of dead alone does not tell which kind is better.
 
 # %% tags=["measure"]
 # Claim 05.4.
@@ -717,9 +747,9 @@ quiz("05")
 #
 # - Read two numbers: how many experts are dead, and the entropy or cv² of the shares.
 # - Left alone on raw digits, with one expert chosen, every mixture that we tried collapsed. Many experts are dead untrained; most of the
-#   others die in ten steps (of Adam, at a rate of 0.01). A start at which nobody is dead does not prevent it; making the logits even at each step does.
-# - The busiest experts are strong alone, and dead ones are close to guessing. But a winner need not be stronger: among equals, one still
-#   takes everything.
+#   others die in ten steps (of Adam, at a rate of 0.01). A start at which nobody is dead does not prevent it; making the mean logits equal at each step does.
+# - An expert is strong on what it is given: one that gets all images reads them alone, dead ones are close to guessing. But a winner need
+#   not be stronger: among equals, one still takes everything.
 # - On plain digits one expert alone reads, on average, as well as any of these kinds of mixtures, and after 300 steps those that are left alone are the better
 #   ones. On `digits4`, after as many, another router is best, and your handicap, which keeps nearly all at work, is worst of the three.
 #
