@@ -468,7 +468,7 @@ reveal(
 )
 
 
-# %% tags=["draw", "nbval-ignore-output", "05.strength"]
+# %% tags=["draw", "nbval-ignore-output"]
 # Drawn: share and strength of all 480 experts.
 def share_and_strength(figure, theme):
     axes = figure.add_subplot()

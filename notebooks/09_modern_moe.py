@@ -673,7 +673,7 @@ guess(
 )
 
 # %% tags=["measure"]
-# Measured: B and C (A is the mixture that we balanced over the whole batch), and mixtures with shared experts.
+# Measured: B and C (A is the one balanced over the whole batch), and shared experts.
 finer = learn(lambda: mixture(16, 4, 2))[1][400]
 large = learn(lambda: mixture(8, 15))[1][400]
 shared = learn(lambda: mixture(15, 4, 1, n_shared=1))[1][400]
@@ -761,7 +761,7 @@ upcycle = check("09.upcycle", upcycle)
 # In our mixtures, that means:
 
 # %% tags=["draw", "nbval-ignore-output"]
-# Drawn: who is promised to lead, by what the dense network cost, in steps of the mixture, whose router costs extra.
+# Drawn: who is promised to lead, by what the dense network cost.
 dense_steps = 800
 per_step = {"dense": 8 * NEURON, "mixture": multiplications(E, 8, 1)}
 as_mixture = dense_steps * per_step["dense"] / per_step["mixture"]
