@@ -63,7 +63,7 @@ class Sources(SphinxDirective):
             line += nodes.reference("", plain(entry.fields["title"]), refuri=address(entry), internal=False)
             line += nodes.Text(f".{where(entry)} In lesson{'s' * (len(citing) > 1)} ")
             for lesson in citing:
-                line += nodes.reference("", lesson.file[:2], refuri=f"{lesson.file}.html", internal=True)
+                line += nodes.reference("", lesson.lesson.name[:2], refuri=f"{lesson.lesson.name}.html", internal=True)
                 line += nodes.Text("." if lesson is citing[-1] else ", ")
             code = entry.to_string("bibtex").strip()
             fold = Fold("", nodes.literal_block(code, code, language="bibtex"), label="BibTeX")
