@@ -446,7 +446,7 @@ reveal(
     + (
         "A softmax of one number has a slope of exactly 0. In p divided by p two terms cancel, but only up to rounding. Adam divides a "
         "gradient by a running average of its size, so even rounding errors move the renormalised router. Its weights change, although "
-        "the loss teaches it nothing. So look at the size of the gradient, and not at whether the weights moved. (*Further* has that test.)"
+        "the loss teaches it nothing. So look at the size of the gradient, and not at whether the weights moved. (“Further” has that test.)"
         if moved["renormalised"].min() > 0
         else "As the formula says: no gradient, no step."
     ),

@@ -638,7 +638,7 @@ reveal(
     f"{plain_one.mean():.1f} %"
     + (
         ". So on average neither kind beats one expert alone, after 300 steps. And where all work, each learns from a part of the images only, which may be one "
-        "reason why they get fewer right then. It is not the only one: see *another router* below. (Lesson 07 tries it.)"
+        "reason why they get fewer right then. It is not the only one: see “another router” below. (Lesson 07 tries it.)"
         if plain_one.mean() > collapsed_right.mean() - 1
         else ", so others have something to add."
     ),
@@ -751,7 +751,7 @@ quiz("05")
 # - An expert is strong on what it is given: one that gets all images reads them alone, dead ones are close to guessing. But a winner need
 #   not be stronger: among equals, one still takes everything.
 # - On plain digits one expert alone reads, on average, as well as any of these kinds of mixtures, and after 300 steps those that are left alone are the better
-#   ones. On `digits4`, after as many, another router is best, and your handicap, which keeps nearly all at work, is worst of the three.
+#   ones. On `digits4`, after as many, another router is best, and your handicap, which keeps most experts at work, is worst of the three.
 #
 # **Sources.** The self-reinforcing imbalance: [Eigen et al. 2013](https://arxiv.org/abs/1312.4314), section 3, and
 # [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538), section 4. Squared coefficient of variation: the same,

@@ -130,7 +130,7 @@ reveal(
     "06.suspect",
     culprit,
     says=f"With all three present, {n_dead['nothing']:.1f} of 8 experts end dead ({killed(begin[0]).mean():.1f} of them before the first step: "
-    f"*Further*); without the mean, {n_dead['the shared mean']:.1f}. "
+    f"see “Further”); without the mean, {n_dead['the shared mean']:.1f}. "
     + (
         "Here, with two chosen, the mean is convicted: without it, the other two harm nobody."
         if n_dead["the shared mean"] < 0.5
@@ -612,8 +612,8 @@ reveal(
         else "No fewer: the noise does not help."
     )
     + f" With noise of 1 beside it, {killed(strong_end).mean():.1f} are dead.\n\nWhy can the penalty not do it alone? Importance adds up the "
-    "weights of the *chosen*: an expert that nobody chooses has almost no slope there, and noise gives it turns. A test, without noise: "
-    f"we take the cv² of the probabilities of *all* experts as the penalty. It leaves {whole_dead:.1f} dead"
+    "weights of the chosen alone: an expert that nobody chooses has almost no slope there, and noise gives it turns. A test, without noise: "
+    f"we take the cv² of the probabilities of all eight experts as the penalty. It leaves {whole_dead:.1f} dead"
     + (
         ", which fits this reason."
         if whole_dead < both

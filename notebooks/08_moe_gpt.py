@@ -523,7 +523,7 @@ reveal(
         + "How we read this (not tested): an expert learns faster if it always meets the same characters. With a table it does from the "
         "first step. A router has to find out first, and to begin with it hears of the position, too. "
         + (
-            f"By {lengths[-1]:,} steps, with weight p, the two differ by {abs(late.mean()):.2f} nats (*Further*)."
+            f"By {lengths[-1]:,} steps, with weight p, the two differ by {abs(late.mean()):.2f} nats (“Further”)."
             if late.mean() < short.mean() / 2
             else f"After {lengths[-1]:,} steps the table is still {late.mean():.2f} nats ahead."
         )

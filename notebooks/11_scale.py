@@ -1079,7 +1079,7 @@ for part in (0.95, 1.0):
     )
 
 # %% [markdown]
-# Nearly as many: where all that it can serve comes, chance makes a queue that does not end.
+# Nearly as many. But if as many come as it can serve at most, chance builds a queue that grows and grows.
 
 # %% [markdown]
 # ### A ninth place, or copies?

@@ -701,7 +701,7 @@ reveal(
         if right["never hardened", 10] < right["in a hurry", 0]
         else ""
     )
-    + "\n\n**Together with hardening,** "
+    + "\n\nTogether with hardening, "
     + (
         f"a balance loss can be too heavy. Slowly hardened and balanced with a weight of 10, all leaves get {strong['soft'].mean():.0f} % right and one leaf "
         f"{strong['hard'].mean():.0f} %, so these trees have not quite decided. With a weight of 1 it is {weak['soft'].mean():.0f} and {weak['hard'].mean():.0f} %. "
@@ -713,7 +713,7 @@ reveal(
         if leaves["in a hurry", 1] < 4
         else ""
     )
-    + f"\n\n**And the ramp?** Balanced with a fitting weight, slowly hardened trees get {weak['hard'].mean():.0f} % right, and hurried ones "
+    + f"\n\nAnd the ramp? Balanced with a fitting weight, slowly hardened trees get {weak['hard'].mean():.0f} % right, and hurried ones "
     f"{balanced_centred['hard'].mean():.0f} %. "
     + (
         "Between these, ten trees show no difference: to learn first and decide later brought no accuracy here. "
@@ -721,7 +721,7 @@ reveal(
         else f"The difference is {later.mean:.1f} points. "
     )
     + f"(Without balance it keeps {leaves['slowly', 0]:.1f} leaves at work, where the hurry keeps {leaves['in a hurry', 0]:.1f}.)"
-    + f"\n\n**What does deciding cost?** With {leaves['slowly', 1]:.0f} leaves at work, all leaves of a hardened tree get {weak['soft'].mean():.0f} % right, "
+    + f"\n\nWhat does deciding cost? With {leaves['slowly', 1]:.0f} leaves at work, all leaves of a hardened tree get {weak['soft'].mean():.0f} % right, "
     f"and of one that was never hardened {plain['soft'].mean():.0f} %. So most of the fall that we saw came with the leaves that died."
     * bool(plain["soft"].mean() - weak["soft"].mean() < 2),
 )

@@ -913,7 +913,7 @@ picture(
     in_colours,
     title=f"Your experts write. Loss on held-out text: your GPT {own_loss:.2f}, a table of pairs {of_pairs:.2f} nats a character",
     note="Each character in the colour of the expert that reads it in the first block. On the held-out text, "
-    f"{len(steady)} of {len(often)} frequent letters go to one expert in over 95 % of places: {', '.join(steady) or 'none'}. After the 1,000 steps, the loss on held-out text was 1.65.",
+    f"{len(steady)} of {len(often)} frequent letters go to one expert in over 95 % of places: {', '.join(steady) or 'none'}.",
     alt=f"The GPT writes: {written}",
     height=230,
     narrow_height=330,
