@@ -69,7 +69,7 @@ def test_a_search_for_a_number_leads_to_the_claim(open_page):
     page = open_page("search.html?q=07.9")
     page.get_by_text("Search finished").wait_for()
     (result,) = page.locator("ul.search li a").all()
-    assert result.inner_text() == "Balance: claim 07.9"
+    assert result.inner_text() == "07 Balance: claim 07.9"
     expect(page.locator("ul.search li p.context")).to_contain_text("expert choice is more than three points less")
     result.click()
     claim = page.locator("#claim-07-9")
