@@ -160,8 +160,8 @@ reveal(
 # ## Write a line
 #
 # **Your turn.** Count the total: all that it keeps. In JupyterLab, write your line in place of YOUR CODE HERE and the line
-# below it. Run the cell, and then the next one: it says whether you are right, or why not yet, with a hint. You may read on
-# without it; then the course's own solution goes on. To stop a loop that does not end, press ■, the Stop button above.
+# below it. Run the cell, and then the next one: it says whether you are right, or why not yet, and then with hints. You may read
+# on without it; then the course's own solution goes on. To stop a loop that does not end, press ■, the Stop button above.
 
 
 # %% tags=["exercise"]

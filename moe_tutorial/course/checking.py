@@ -47,7 +47,7 @@ def check(id: str, answer: Callable) -> Callable:
     hint = ""
     if result.verdict in ("right", "wrong", "stopped"):
         tries = recorded(id, result, source_of(answer) if result.passed else "")
-        hint = "" if result.passed else next_hint(exercise, tries)
+        hint = next_hint(exercise, tries) if tries else ""
     show(id, result, hint)
     if result.passed:
         return result.handed_on
@@ -85,20 +85,19 @@ def source_of(answer: Callable) -> str:
 
 
 def recorded(id: str, result: Result, source: str) -> int:
-    """Record a wrong attempt, or a right answer with its source. Returns the number of wrong attempts so far.
+    """Record an attempt, with the source of a right answer. Returns the number of wrong attempts, or 0 if no hint is due.
 
-    After the first, an attempt with another known mistake does not count: what is said of it is help enough.
+    A known mistake is told in a sentence of its own: the first time, it does not count, and needs no hint.
     """
-    before = answered().get("exercise", {}).get(id, {"attempts": 0, "solved": False})
+    now = answered().get("exercise", {}).get(id, {"attempts": 0, "solved": False})
     told = _told.setdefault(id, set())
-    is_new = result.mistake not in {"", *told}
+    counts = not result.passed and result.mistake in {"", *told}
     told.add(result.mistake)
-    attempts = before["attempts"] + (not result.passed and not (is_new and before["attempts"]))
-    now = before | {"attempts": attempts, "solved": result.passed or before["solved"]}
+    now = now | {"attempts": now["attempts"] + counts, "solved": result.passed or now["solved"]}
     if source:
         now["source"] = source
     store("exercise", id, now)
-    return attempts
+    return now["attempts"] if counts else 0
 
 
 def next_hint(exercise: Exercise, tries: int) -> str:

@@ -21,6 +21,7 @@ def answer(body: str):
 
 OTHERS = ["return logits.topk(k).indices", "return logits.softmax(-1).topk(k).values", "return logits.topk(k).values"]
 RIGHT, WRONG = answer("return logits.topk(k).values.softmax(-1)"), answer("return logits.topk(k).values")
+UNKNOWN = answer("return logits")
 
 
 @pytest.fixture(autouse=True)
@@ -42,41 +43,41 @@ def test_a_right_answer_goes_on(capsys):
     assert capsys.readouterr().out == f"✓ exercise {ID}: right\n"
 
 
-def test_a_wrong_answer_gets_one_hint_more_each_time_and_the_courses_goes_on(capsys):
-    for number, hint in enumerate(EXERCISE.hints, 1):
+def test_a_known_mistake_gets_its_sentence_then_one_hint_more_each_time_and_the_courses_goes_on(capsys):
+    for hint in ("", *(f"Hint {number} of 3: {hint}\n" for number, hint in enumerate(EXERCISE.hints, 1))):
         assert check(ID, WRONG) is EXERCISE.own
         said = capsys.readouterr().out
         assert said.startswith(f"✗ exercise {ID}: not yet\nThose are the logits of the chosen, without a softmax.\n")
-        assert said.endswith(f"\nHint {number} of 3: {hint}\n{GOES_ON}")
+        assert said.endswith(f"{hint}{GOES_ON}")
+        assert ("Hint" in said) == bool(hint)
     check(ID, WRONG)
     assert f'One way to do it: from moe_tutorial.course import solution; solution("{ID}")\n' in capsys.readouterr().out
     solution(ID)
     assert capsys.readouterr().out == EXERCISE.solution + "\n"
 
 
-def test_another_known_mistake_gets_its_sentence_and_no_further_hint(capsys):
+def test_another_known_mistake_gets_its_sentence_alone(capsys):
     says = {body: EXERCISE.examine(answer(body)).mistake for body in OTHERS}
     assert all(says.values())
     assert len(set(says.values())) == len(OTHERS)
-    for body in (*OTHERS, "return logits"):  # the last is no known mistake
+    for body in ("return logits", *OTHERS, "return logits"):  # the first and the last are no known mistake
         check(ID, answer(body))
         said = capsys.readouterr().out
         assert says.get(body, "") in said
-        assert f"Hint {1 if body in OTHERS else 2} of 3" in said
-    check(ID, answer(OTHERS[0]))
-    assert "Hint 3 of 3" in capsys.readouterr().out  # made twice
+        assert ("Hint" in said) == (body not in OTHERS)
+    assert "Hint 2 of 3" in said
 
 
 def test_an_unwritten_answer_is_no_error_and_no_try(capsys):
     stub = EXERCISE.written(EXERCISE.stub)
     assert check(ID, stub) is EXERCISE.own
     assert capsys.readouterr().out == f"○ exercise {ID}: not written yet\n{GOES_ON}"
-    check(ID, WRONG)
+    check(ID, UNKNOWN)
     assert "Hint 1 of 3" in capsys.readouterr().out
 
 
 def test_the_courses_own_is_not_examined(capsys):
-    own = check(ID, WRONG)
+    own = check(ID, UNKNOWN)
     capsys.readouterr()
     assert check(ID, own) is own
     said = capsys.readouterr().out
@@ -87,9 +88,9 @@ def test_the_courses_own_is_not_examined(capsys):
 
 
 def test_tries_are_kept_in_the_workspace(workspace, capsys):
-    check(ID, WRONG)
+    check(ID, UNKNOWN)
     check(ID, answer("return logits.topk(k).values.softmax(-1)"))
-    check(ID, WRONG)
+    check(ID, UNKNOWN)
     source = "def topk_then_softmax(logits, k):\n    return logits.topk(k).values.softmax(-1)\n"
     assert progress().read()["exercise"] == {ID: {"attempts": 2, "solved": True, "source": source}}
     assert "Hint 2 of 3" in capsys.readouterr().out
