@@ -39,7 +39,6 @@ from moe_tutorial.show import (
     Line,
     bars,
     curves,
-    draw_curves,
     expert_bars,
     is_narrow,
     look,
@@ -78,8 +77,7 @@ E, K = 16, 2
 # - The **small** dense layer is as wide as two experts. For a token it multiplies as much as the mixture.
 # - The **large** dense layer is as wide as all sixteen. It keeps as many weights as the mixture.
 #
-# We build several of each and use them in turn, as a model uses its layers. So their weights come from memory, and not from
-# a cache.
+# We build several of each and use them in turn, as a model uses its layers. So the weights come from memory, not from a cache.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -154,10 +152,10 @@ behind = {n: over(n, "small") for n in (1, 16, 256, 1024)}
 worst = max(behind, key=behind.get)
 read = distinct_experts(E, K, 16)
 why = {
-    1: f"It asks {K} experts, so as much is read as for the small layer. The rest is probably the router, and more calls.",
-    16: f"They ask about {read:.0f} of {E} experts, so {read / K:.0f} times as much is read for as much arithmetic, and each expert serves about {16 * K / read:.0f}.",
-    256: f"All {E} are read, but each serves {256 * K // E}.",
-    1024: f"Each serves {1024 * K // E}: reading counts little now, and both layers compute equally much. The rest is probably sorting, and sixteen small products in place of one.",
+    1: f"It asks {K} experts, so it reads as much as the small layer. The rest is probably the router, and more calls.",
+    16: f"They ask about {read:.0f} of {E} experts: {read / K:.0f} times as much is read. The arithmetic, which takes its time, too, is the same.",
+    256: f"All {E} are read, and each serves {256 * K // E} tokens.",
+    1024: f"Each serves {1024 * K // E}, so reading counts little. The rest is probably sorting, and sixteen small products in place of one.",
 }
 reveal(
     "11.worst",
@@ -176,8 +174,8 @@ reveal(
 # %% [markdown]
 # ## When does a mixture compute for longer than it reads?
 #
-# A dense layer reads its weights once, however many tokens come, and computes with them for each token. With few tokens it waits
-# for its weights, with many for its arithmetic. At one number of tokens, both take equally long.
+# A dense layer reads its weights once, however many tokens come, and computes with them for each token. With few tokens it
+# mostly waits for its weights, with many for its arithmetic. At one number of tokens, both take equally long.
 #
 # Say that a machine does $F$ floating-point operations (FLOP) while it reads one byte, and that a weight has $b$ bytes. While it reads one
 # weight, it can do $F b$ FLOP. Each token takes 2 FLOP with this weight, a multiplication and an addition. So with $F b / 2$ tokens,
@@ -201,11 +199,11 @@ def crossing(n_experts, top_k, flop_per_byte, bytes_a_weight):
 crossing = check("11.crossing", crossing)
 
 # %% [markdown]
-# How many FLOP per byte does your machine do? The small layer tells: with one token it mostly reads, with many it mostly computes. From
+# How many FLOP per byte does your machine do? We time the small layer: with one token it mostly reads, with many it mostly computes. From
 # this your `crossing` predicts how many tokens the *mixture* needs.
 #
-# To check it, we time the mixture itself, with 64 and with 512 tokens. From 64 on, all experts are asked: one part of its time is fixed,
-# and the rest, computing, grows with the tokens. With how many are the two equal?
+# As a check, we time the mixture with 64 tokens, which ask all experts, and with 512. This splits its time into a fixed part and one
+# that grows with the tokens. With how many tokens are the two equal?
 
 # %% tags=["measure"]
 # Claim 11.1.
@@ -251,62 +249,29 @@ def expected(n):
     return (distinct_experts(E, K, n) + K * tokens) / (K + K * tokens)
 
 
-def ratio_line(values, dash="-", color="text", marker="●"):
-    return Line(TOKENS, values, dash, color, marker)
-
-
 over_small, over_large = (
     [over(n, name) for n in TOKENS] for name in ("small", "large")
 )
-LINES = {
-    "small layer": ratio_line(over_small),
-    "predicted": ratio_line([expected(n) for n in TOKENS], "--", marker=""),
-    "large layer": ratio_line(over_large, color="muted"),
-}
-REGIMES = {
-    1: ("left", f"one\n{K} experts\nare read"),
-    16: ("center", "a few\nnearly all are read,\nfor few tokens each"),
-    1024: ("right", "many\ncomputing\ntakes longer"),
-}
-
-
-def three_regimes(figure, theme):
-    axes = figure.add_subplot()
-    draw_curves(
-        axes,
-        theme,
-        LINES,
-        x="tokens at once",
-        y="mixture's time / dense layer's",
-        log="xy",
-        xticks=TOKENS,
-        yticks=[0.1, 0.2, 0.5, 1, 2, 5],
-    )
-    muted = look.color("muted", theme)
-    axes.axhline(1, color=muted, lw=1)
-    for n, (side, text) in REGIMES.items():
-        shown = text.split("\n")[0] if is_narrow(figure) else text
-        place = {"transform": axes.get_xaxis_transform(), "color": muted}
-        axes.text(n, 1.03, shown, ha=side, **place)
-
-
-picture(
-    three_regimes,
+curves(
+    {
+        "small layer": Line(TOKENS, over_small, marker="●"),
+        "predicted": Line(TOKENS, [expected(n) for n in TOKENS], "--"),
+        "large layer": Line(TOKENS, over_large, color="muted", marker="●"),
+    },
+    x="tokens at once",
+    y="mixture's time / dense layer's",
+    log="xy",
+    xticks=TOKENS,
+    yticks=[0.1, 0.2, 0.5, 1, 2, 5],
     title=f"With {worst:,} tokens at once the mixture takes {behind[worst]:.1f} times as long as the small layer, with 1,024 {behind[1024]:.1f} times",
-    note=f"Computing takes as long as all the rest with {np.median(measured):,.0f} tokens; the formula, for reading alone, says "
-    f"{np.median(predicted):,.0f}"
+    note=f"By the formula, computing takes as long as reading with {np.median(predicted):,.0f} tokens; "
+    f"measured, as long as all the rest with {np.median(measured):,.0f}"
     + (" (probably, calling 16 experts takes time, too). " if ratio > 1 else ". ")
     + ("The grey line stays" if max(over_large) < 1 else "Not all of the grey line is")
-    + " below 1, where the mixture beats the large layer. "
-    "Solid: the fastest calls. With few tokens, these often ask fewer experts. "
-    f"Dashed: predicted from {np.median(bytes_a_second) / 1e9:.0f} GB and {np.median(flop_a_second) / 1e9:.0f} GFLOP a second, "
-    f"{np.median(flop_per_byte):.0f} FLOP per byte, reading first and computing after. One thread.",
-    alt="The mixture's time over another layer's: "
-    + "; ".join(
-        f"{n:,} tokens: small {over(n, 'small'):.2f}, predicted {expected(n):.2f}, large {over(n, 'large'):.2f}"
-        for n in TOKENS
-    ),
-    height=380,
+    + " below 1, where the mixture beats the large layer. Dashed: the small layer's line, predicted from "
+    f"{np.median(flop_a_second) / 1e9:.0f} GFLOP and {np.median(bytes_a_second) / 1e9:.0f} GB a second, {np.median(flop_per_byte):.0f} FLOP per byte. "
+    "Shown are the fastest calls: with few tokens, these often ask fewer experts.",
+    height=340,
 )
 
 # %% [markdown]
@@ -322,7 +287,7 @@ models = {model.name: model for model in published()}
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: published models on an H100.
 def on_h100(name):
-    """A row of the table: the experts, and the tokens that they need."""
+    """A row of the table: experts asked, and the tokens that they need."""
     design = models[name].choices
     E, K = design.num_experts, design.num_experts_per_tok
     return [f"{K} of {E}", f"{crossing(E, K, FLOPS / BANDWIDTH, 2):,.0f}"]
@@ -338,12 +303,12 @@ table(
 )
 
 # %% [markdown]
-# A model reads a prompt all at once (**prefill**). Then it writes the answer step by step (**decode**), and each step makes one token for
-# each user. So in decode, that many tokens at once are that many users. They all wait for their next token at the same moment.
+# A model reads a prompt all at once (**prefill**). Then it writes the answer step by step (**decode**): each step makes one token for
+# each user. So in decode, that many tokens at once are that many users, who all wait for their next token.
 #
-# *"A high volume of requests is needed"*: true. A mixture can gain in two ways over a dense model of the same size. With one user it
-# *reads* only $k$ experts. Most of this gain is lost when many users together ask for nearly all. But it also *computes* with only $k$
-# experts for each token. This gain is full only with at least as many users as the table says. (Attention and contexts are left out.)
+# *"A high volume of requests is needed"*: true. For one user a mixture *reads* only $k$ experts. Many users together ask for nearly all,
+# and most of this gain is lost. But the mixture also *computes* with only $k$ experts for each token. This gain is full only with at
+# least as many users as the table says. (Attention and contexts are left out.)
 
 # %% [markdown]
 # ## A place for every token
@@ -416,9 +381,9 @@ reveal(
 
 
 # %% [markdown]
-# And if some are more popular? At a **skew** of 1 the first expert is twice as popular as the second (twice as likely to be drawn
-# first), three times as popular as the third, and so on. At a skew of 0 all are equally popular. Move the factor: when is nothing
-# dropped any more, and how much of the room is empty then?
+# And if some are more popular? At a **skew** of 1 the first expert is twice as popular as the second, three times as popular as the
+# third, and so on. At a skew of 0 all are equally popular. Move the factor: when is nothing dropped any more, and how much of the room
+# is empty then?
 
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -446,8 +411,8 @@ sweep(
 )
 
 # %% [markdown]
-# Every expert gets as much room as the hottest, and empty room is computed, too. So some models accept drops, at a price in accuracy
-# (*Further* measures it). DeepSeek-V3 drops nothing: it keeps the load even enough.
+# To drop nothing, every expert needs as much room as the hottest fills, and empty room is computed, too. So some models accept drops
+# (*Further* measures what they cost). DeepSeek-V3 drops nothing: it keeps the load even enough.
 
 # %% [markdown]
 # ## What does a request cost?
@@ -476,15 +441,15 @@ price = check("11.price", price)
 # %% [markdown]
 # How many requests can a replica serve? It works in steps. Each makes one token for each request in it, and then finished requests leave
 # and waiting ones join (**continuous batching**). A request wants 100 tokens here. So with $n$ requests in a step of $s$ seconds, a
-# request takes $100 s$ seconds, and $n / s / 100$ of them are done each second.
+# request takes $100 s$ seconds, and $n / (100 s)$ of them are done each second.
 
 # %% [markdown]
-# How long is a step? Our prediction for the CPU added reading and computing. A GPU does both at the same time, we assume, so the longer of
-# the two counts. Then it reads the contexts. Users share the weights, but each has a context of their own, here 1,000 tokens, already
-# read. Its keys and values are kept in memory, in a **key-value cache**. (We leave out the room that the answer's own tokens take.)
+# How long is a step? On the CPU we added reading and computing. A GPU does both at the same time, we assume, so the longer counts. Then
+# it reads the contexts. Users share the weights, but each has a context of their own, here 1,000 tokens, already read. Its keys and
+# values are kept in memory, in a **key-value cache**. (The answer's own tokens are left out.)
 #
 # The **mixture** is Mixtral 8x7B. The **large** model is dense and has as many weights. These are too many for one H100, so each model
-# needs two. (What these send each other is left out.)
+# needs two. (What the two send each other is left out.)
 
 
 # %% tags=["measure"]
@@ -524,6 +489,7 @@ guess(
 # Computed: how many requests a replica serves.
 CONTEXT, LENGTH = 1_000, 100
 MIXTRAL = models["Mixtral 8x7B"].config
+A_CONTEXT = bytes_per_token(MIXTRAL, 1, CONTEXT) - bytes_per_token(MIXTRAL, 1)
 
 
 def dense_of(experts):
@@ -538,8 +504,7 @@ served = {"mixture": (MIXTRAL, 2), "large": (dense_of(8), 2)}
 
 def steps_of(config, gpus):
     """Seconds of a step with 0, 1, 2, ... requests, as many as find room."""
-    a_context = bytes_per_token(config, 1, CONTEXT) - bytes_per_token(config, 1)
-    room = int((gpus * MEMORY - 2 * count_parameters(config).total) / a_context)
+    room = int((gpus * MEMORY - 2 * count_parameters(config).total) / A_CONTEXT)
     parts = [step(config, n, CONTEXT, gpus) for n in range(1, room + 1)]
     return np.array([0, *map(length_of, parts)]) / 1e3
 
@@ -576,38 +541,28 @@ reveal(
     else "about half of it"
     if part > 0.35
     else "a quarter of the dense model's price: a quarter of the experts is asked",
-    says=f"Computed from the data sheet. The weights fill {weights:.0f} of {2 * MEMORY / 1e9:.0f} GB. The rest has room for {fit} contexts.\n\n"
+    says=f"Computed from the data sheet. The weights fill {weights:.1f} of {2 * MEMORY / 1e9:.0f} GB. The rest has room for {fit} contexts of "
+    f"{A_CONTEXT / 1e9:.3f} GB each. So a full replica serves at most\n\n"
     + "\n\n".join(
-        f"A full replica, {name}: {fit} requests / {1e3 * step_of[name][-1]:.1f} ms / {LENGTH} tokens = {serves:.0f} requests a second at most."
+        f"{fit} requests / {1e3 * step_of[name][-1]:.1f} ms / {LENGTH} tokens = {serves:.0f} requests a second ({name})."
         for name, serves in full.items()
     )
     + (
-        "\n\nSo for 20 a second either model needs one replica of two GPUs, and the price is the same. The mixture's gain is in speed, and "
-        f"only where few share a step: one request alone takes {LENGTH * step_of['mixture'][1]:.1f} s, and "
-        f"{LENGTH * step_of['large'][1]:.1f} s with the large model."
+        "\n\nFor 20 a second either model needs one replica of two GPUs, so the price is the same. The mixture's gain is in speed, "
+        f"where few share a step: one request alone takes {LENGTH * step_of['mixture'][1]:.1f} s, with the large model "
+        f"{LENGTH * step_of['large'][1]:.1f} s."
         if part > 0.8
         else ""
     )
-    + f"\n\nWith 2,000 a second and full replicas, it is {2000 * price(2000, full['mixture'], 2) / 2:.0f} replicas of the mixture and "
+    + f"\n\nFor 2,000 a second, it is {2000 * price(2000, full['mixture'], 2) / 2:.0f} full replicas of the mixture or "
     f"{2000 * price(2000, full['large'], 2) / 2:.0f} of the large model.",
 )
 
 # %% [markdown]
 # ## And if people do not wait so long?
 #
-# A full replica makes long steps. Now a request has to be done within 1.6 seconds, so fewer may share a step.
-
-# %% tags=["guess", "nbval-ignore-output"]
-# A guess.
-guess(
-    "11.patience",
-    "2,000 requests a second, each done within 1.6 seconds. What does a request's decode cost with the mixture?",
-    choices=[
-        "less than with the large model, as in full replicas",
-        "the same",
-        "more than with the large model",
-    ],
-)
+# A full replica makes long steps. Now a request has to be done within 1.6 seconds, so fewer may share a step. Is the mixture still
+# cheaper?
 
 # %% tags=["measure"]
 # Computed: how many a replica serves within 1.6 seconds.
@@ -615,31 +570,6 @@ PATIENCE = 1.6
 soon = {name: most(steps, PATIENCE) for name, steps in step_of.items()}
 share = {name: together(steps, PATIENCE) for name, steps in step_of.items()}
 saved = dearer(2000, soon)
-hurry, few = {n: most(step_of[n], 1.4) for n in full}, together(step_of["mixture"], 1.4)
-
-# %% tags=["guess", "nbval-ignore-output"]
-# Your guess and what was computed.
-reveal(
-    "11.patience",
-    "less than with the large model, as in full replicas"
-    if saved > 1.05
-    else "the same"
-    if saved > 0.95
-    else "more than with the large model",
-    says=f"Computed, too. {LENGTH} steps within {PATIENCE} s: a step may take {1e3 * PATIENCE / LENGTH:.0f} ms. So {share['mixture']} requests may share one of "
-    f"the mixture, and {share['large']} of the large model. The mixture then needs {2000 * price(2000, soon['mixture'], 2) / 2:.0f} replicas, "
-    f"the large model {2000 * price(2000, soon['large'], 2) / 2:.0f}."
-    + (
-        "\n\nWhy are they equal? So many requests together ask all eight experts, so both models read the same weights. And both compute "
-        "for a shorter time than they read."
-        if share["mixture"] == share["large"]
-        else ""
-    )
-    + f"\n\nWithin 1.4 s, reading all its weights leaves the large model time for {together(step_of['large'], 1.4)} contexts. The mixture asks "
-    f"{distinct_experts(8, 2, few):.1f} of 8 experts for {few} requests, and the time saved is enough for their contexts. So it costs "
-    f"{1 / dearer(2000, hurry):.0%} of the large model's price.",
-)
-
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: what a step does, with one request, within 1.6 seconds, and in a full replica.
@@ -648,44 +578,6 @@ KINDS = (
     ("computing", "text", "ground"),
     ("contexts", "line", "text"),
 )
-
-
-def show_steps(groups, **how):
-    """For each group and model, milliseconds: reading and computing side by side, then contexts."""
-    longest = max(length_of(each) for row in groups.values() for each in row.values())
-
-    def draw(figure, theme):
-        axes, y, ticks = figure.add_subplot(), 0, {}
-        for title, models in groups.items():
-            axes.text(0, y, title, va="center")
-            for name, parts in models.items():
-                y += 1
-                ticks[y] = name
-                places = (y - 0.2, 0.4, 0), (y + 0.2, 0.4, 0), (y, 0.8, max(parts[:2]))
-                for part, (at, high, left), kind in zip(
-                    parts, places, KINDS, strict=True
-                ):
-                    fill, ink = (look.color(color, theme) for color in kind[1:])
-                    bar = axes.barh(at, part, high, left, color=fill)
-                    wide = (0.28 if is_narrow(figure) else 0.15) * longest
-                    style = {"size": 8.5, "label_type": "center", "color": ink}
-                    if part <= wide:  # its name beside the bar, if there is room
-                        style = {"size": 8.5, "label_type": "edge"}
-                    if part > wide or left + part + wide < max(parts[:2]):
-                        axes.bar_label(bar, [f" {kind[0]} "], **style)
-                axes.text(length_of(parts), y, f" {length_of(parts):.0f}", va="center")
-            y += 1.2
-        axes.set_yticks([*ticks], [*ticks.values()])
-        axes.set(xlim=(0, 1.1 * longest), ylim=(y - 0.6, -0.6), xlabel="milliseconds")
-        axes.spines["left"].set_visible(False)
-
-    said = (
-        f"{title}, {name}: {', '.join(f'{part:.1f}' for part in parts)}"
-        for title, models in groups.items()
-        for name, parts in models.items()
-    )
-    alt = f"Milliseconds of reading weights, computing, contexts. {'; '.join(said)}"
-    return picture(draw, alt=alt, **how)
 
 
 steps = {
@@ -700,17 +592,51 @@ alone, some, many = (
     f"{length_of(each['large']) / length_of(each['mixture']):.1f} times"
     for each in steps.values()
 )
-show_steps(
-    steps,
-    height=400,
+longest = max(length_of(each) for row in steps.values() for each in row.values())
+
+
+def show_steps(figure, theme):
+    """Reading and computing side by side, then contexts; a name where there is room."""
+    axes, y, ticks = figure.add_subplot(), 0, {}
+    wide = (0.28 if is_narrow(figure) else 0.15) * longest
+    for title, models in steps.items():
+        axes.text(0, y, title, va="center")
+        for name, parts in models.items():
+            y += 1
+            ticks[y] = name
+            places = (y - 0.2, 0.4, 0), (y + 0.2, 0.4, 0), (y, 0.8, max(parts[:2]))
+            for part, (at, high, left), kind in zip(parts, places, KINDS, strict=True):
+                fill, ink = (look.color(color, theme) for color in kind[1:])
+                bar = axes.barh(at, part, high, left, color=fill)
+                style = {"label_type": "center", "color": ink} if part > wide else {}
+                if part > wide or left + part + wide < max(parts[:2]):
+                    axes.bar_label(bar, [f" {kind[0]} "], size=8.5, **style)
+            axes.text(length_of(parts), y, f" {length_of(parts):.0f}", va="center")
+        y += 1.2
+    axes.set_yticks([*ticks], [*ticks.values()])
+    axes.set(xlim=(0, 1.1 * longest), ylim=(y - 0.6, -0.6), xlabel="milliseconds")
+    axes.spines["left"].set_visible(False)
+
+
+picture(
+    show_steps,
     title=f"The large model's step takes {alone} as long with 1 request, {some} with {share['mixture']}, and {many} with {fit}",
-    note="Reading weights and computing go on together, and the longer counts. Then contexts are read. For computing to take as long as "
-    f"reading, the experts of the mixture need {crossing(8, 2, FLOPS / BANDWIDTH, 2):,.0f} requests, those of the large model "
-    f"{crossing(1, 1, FLOPS / BANDWIDTH, 2):,.0f}.",
+    note="Reading weights and computing go on together, and the longer counts. Then contexts are read. "
+    f"Within {PATIENCE} s, each of {LENGTH} steps may take {1e3 * PATIENCE / LENGTH:.0f} ms; reading all weights leaves time for {share['mixture']} contexts. "
+    f"By `crossing`, computing takes as long as reading with {crossing(8, 2, FLOPS / BANDWIDTH, 2):,.0f} requests for the mixture's experts, "
+    f"{crossing(1, 1, FLOPS / BANDWIDTH, 2):,.0f} for the large model's.",
+    alt="Milliseconds of reading weights, computing, contexts. "
+    + "; ".join(
+        f"{title}, {name}: {', '.join(f'{part:.1f}' for part in parts)}"
+        for title, models in steps.items()
+        for name, parts in models.items()
+    ),
+    height=400,
 )
 
 # %% [markdown]
-# One, a few, and many again. Move the seconds: where is the mixture cheaper? And within 3 seconds, at 120 and 180 requests?
+# Within 1.6 seconds both models' steps are equally long, as both read all the weights. So both cost the same. Move the seconds: where
+# is the mixture cheaper? And within 3 seconds, for 20 and for 200 requests a second?
 
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -731,13 +657,13 @@ def show_price(rate, seconds):
 sweep(
     show_price,
     seconds=("Seconds that a request may take", [3.0, 2.4, 2.0, 1.8, 1.6, 1.4, 1.2]),
-    rate=("Requests a second", [2000, 20, 60, 120, 180, 250, 500, 10_000]),
+    rate=("Requests a second", [2000, 20, 200, 10_000]),
 )
 
 # %% [markdown]
-# Within 1.2 seconds the large model serves nobody: each step reads all its weights. Within 1.4 it serves few, at about three times the
-# price. Within 1.6 or 1.8 both read all weights, at the same price. With 2 seconds and more, the large model waits for its arithmetic.
-# (Replicas come whole: at 120 both models need one, at 180 the large model two.)
+# Within 1.2 seconds the large model serves nobody, as each step reads all its weights. Within 1.4 it serves few. Within 1.6 or 1.8 the
+# price is the same. With 2 seconds and more, the large model waits for its arithmetic. (Replicas come whole: within 3 seconds, both
+# models need one for 20 requests a second, and the large model two for 200.)
 
 # %% tags=["measure"]
 # Claim 11.2.
@@ -753,32 +679,42 @@ claim(
 )
 
 # %% [markdown]
-# A token asks a quarter of the experts. Why is it not a quarter of the price? Memory has no room for as many requests as the mixture needs
-# to wait for its arithmetic, and both models read the same contexts on top.
+# A token asks a quarter of the experts. Why is it not a quarter of the price? The mixture still waits for reading: memory has no room for
+# as many requests as its arithmetic would need. And both models read the same contexts on top.
 #
 # So far prompts were already read. How much work is that?
 
 # %% tags=["draw", "nbval-ignore-output"]
-# Drawn: reading four prompts at once.
-PROMPTS = 4
-prefill = {n: step(served[n][0], PROMPTS * CONTEXT, 0, 2) for n in full}
-of_each = {n: (2 * length_of(prefill[n]) / PROMPTS, 2e3 / full[n]) for n in full}
-show_steps(
-    {f"{PROMPTS} prompts, {PROMPTS * CONTEXT:,} tokens": prefill},
-    height=170,
-    title=f"To read prompts, the large model takes {length_of(prefill['large']) / length_of(prefill['mixture']):.1f} times as long as the mixture; "
-    f"the whole request takes {sum(of_each['large']) / sum(of_each['mixture']):.1f} times as many GPU-seconds",
-    note="GPU-milliseconds a request, prefill and decode: "
-    + ", ".join(f"{n} {a:.1f} + {b:.1f} = {a + b:.1f}" for n, (a, b) in of_each.items())
-    + f" ({CONTEXT:,} tokens read, {LENGTH} written), if prefill runs on GPUs of its own and all are busy.",
+# Drawn: reading prompts, and writing answers.
+PROMPTS = 4  # are read at once
+prefill, decode = (
+    {
+        n: 2 * length_of(step(served[n][0], PROMPTS * CONTEXT, 0, 2)) / PROMPTS
+        for n in full
+    },
+    {n: 2e3 / full[n] for n in full},
+)
+whole = {n: prefill[n] + decode[n] for n in full}
+of_each = {
+    f"prefill, {CONTEXT:,} tokens": prefill,
+    f"decode, {LENGTH} tokens": decode,
+    "together": whole,
+}
+table(
+    ["GPU-milliseconds a request", "mixture", "large", "times as much"],
+    {
+        name: [f"{x:.1f}" for x in (*row.values(), row["large"] / row["mixture"])]
+        for name, row in of_each.items()
+    },
+    title=f"Prefill costs {prefill['large'] / prefill['mixture']:.1f} times as much with the large model, the whole request "
+    f"{whole['large'] / whole['mixture']:.1f} times",
+    note=f"Computed. {PROMPTS} prompts are read at once, on GPUs of their own; answers are written in full replicas.",
 )
 
 # %% [markdown]
-# Prefill of several prompts waits for arithmetic, so asking few experts saves nearly the full factor.
-#
-# *"A fraction of inference cost"*: true of prefill. In decode, few requests cost as much as with the large model, and so do many within
-# 1.6 seconds. Full replicas make them cheaper, but far from a quarter. Prefill and decode together: a third, with 1,000 tokens read and
-# 100 written.
+# *"A fraction of inference cost"*: true of prefill of several prompts. It waits for arithmetic, so asking few experts saves nearly the
+# full factor. In decode, few requests cost as much as with the large model, and so do many within 1.6 seconds. Full replicas make them
+# cheaper, but far from a quarter. Prefill and decode together: a third, in this example.
 #
 # *"Since a single expert does the processing"*: in Mixtral, two of eight do, for one token in one layer. Many tokens ask all eight.
 #
@@ -863,8 +799,8 @@ reveal(
         if hottest > 1.1
         else ""
     )
-    + f"\n\nA ninth place on each machine that stays empty makes it {spare[-1]:.2f}: the hottest can then stand alone, or nearly. "
-    f"Only copies can split its work: with them in these places it is {copied[-1]:.2f}.",
+    + f"\n\nWith copies in a ninth place on each machine it is {copied[-1]:.2f}: only they can split the hottest expert's work. If this place "
+    f"stays empty it is {spare[-1]:.2f}.",
 )
 
 
@@ -874,14 +810,15 @@ curves(
     {
         "as numbered": Line(SKEWS, numbered, "-", "muted", marker="●"),
         "rearranged": Line(SKEWS, rearranged, marker="●"),
-        "empty place": Line(SKEWS, spare, ":", marker="○"),
-        "copies": Line(SKEWS, copied, color="accent", marker="●"),
+        "+ empty place": Line(SKEWS, spare, ":", marker="●"),
+        "+ copies": Line(SKEWS, copied, color="accent", marker="●"),
     },
     x="skew of the experts' popularity",
     y="busiest / even share",
     xticks=SKEWS,
-    title=f"With copies, the busiest machine has on average at most {copied.max():.2f} times its even share at all five skews",
-    note="Copies: rearranged, with copies of the hottest experts in a ninth place on each machine. Dotted: this place stays empty. Means of 20 draws.",
+    ylim=(1, None),
+    title=f"At a skew of 1 the busiest machine has {numbered[-1]:.2f} times its even share, with copies {copied[-1]:.2f}",
+    note="Means of 20 draws. Dotted: a ninth place on each machine, but no copies.",
     height=300,
 )
 
@@ -892,25 +829,21 @@ quiz("11")
 # %% [markdown]
 # ## Try it
 #
-# 1. A finer mixture has twice as many experts, half as wide, and asks twice as many. What does `crossing` say? And the picture of
-#    the layers, with `E, K = 32, 4` in *Setup* and `HIDDEN = 512` in *Measured: three layers*?
-# 2. In the folded cell *Measured: the busiest machine*, choose and place the copies by `now`, not by `before`. What did they lose by
-#    not knowing it?
+# 1. A finer mixture has twice as many experts, half as wide, and asks twice as many. What does `crossing` say?
+# 2. In the folded cell *Measured: the busiest machine*, choose and place the copies by `now`, not by `before`. Does it matter?
 
 # %% [markdown]
 # ## Recap
 #
 # - By the formula, a mixture needs $E/k$ times as many tokens as a dense layer before computing takes as long as reading. Compared
-#   with a small dense layer, it is slowest for a few users. For very many, the experts' weights hardly matter. Arithmetic does then,
-#   and each user's context.
+#   with a small dense layer, it is slowest for a few users. For very many, arithmetic and contexts count, and the experts' weights
+#   hardly do.
 # - With few tokens, a limit on the experts drops choices by chance alone, and more where some experts are popular. Room enough for
 #   the hottest leaves room of the others empty.
-# - All GPUs that hold the weights are paid for. In decode, the mixture is cheaper only where the large model needs more replicas: where
-#   people wait long enough for full ones, or so little that few share a step. In between, both read the same weights. For few users,
-#   the mixture's gain is speed. Prefill of several prompts waits for arithmetic, so there asking few experts saves more. Prefill and
-#   decode together: a third, with 1,000 tokens read and 100 written.
-# - With experts on many machines, tokens travel twice a layer, and a step waits for the busiest machine. Rearranging helps, and more with
-#   an empty place on each. It cannot split the hottest expert's work. Copies can. Both take memory.
+# - All GPUs that hold the weights are paid for. In decode, the mixture is cheaper only where the large model needs more replicas. For
+#   few users its gain is speed. In prefill of several prompts it saves the most.
+# - With experts on many machines, a step waits for the busiest. Rearranging helps. Only copies can split the hottest expert's work, and
+#   they take memory.
 #
 # **Sources.** Capacity: [Fedus et al. 2021](https://arxiv.org/abs/2101.03961), equation 3; with k, and experts over machines:
 # [Lepikhin et al. 2020](https://arxiv.org/abs/2006.16668); keeping the highest weights in place of the first to come:
@@ -966,12 +899,11 @@ sweep(
 # %% [markdown]
 # ### What do drops cost?
 #
-# We train mixtures on `digits4` (8 experts, one chosen, a Switch loss against unevenness): with room for the even share and
-# not for one image more, with a quarter more, and with room for all. A dropped image is not lost: a **shared expert** sees every image, as a
-# GPT's residual stream still carries a dropped token.
+# We train mixtures on `digits4` (8 experts, one chosen, a Switch loss against unevenness), with room for the even share alone, and with
+# room for all. A dropped image is not lost: a **shared expert** sees every image, as a GPT's residual stream still carries a dropped token.
 
 # %% tags=["measure"]
-# Measured: ten mixtures with room for all, ten for the even share alone, ten for a quarter more.
+# Claim 11.3.
 data, _ = put_aside(digits4("standardised"))
 
 
@@ -984,9 +916,8 @@ class Limited(Router):
 
     def forward(self, x):
         routing = super().forward(x)
-        fits = serving.kept(
-            routing.indices, 8, serving.capacity(len(x), 8, 1, self.factor)
-        )
+        room = serving.capacity(len(x), 8, 1, self.factor)
+        fits = serving.kept(routing.indices, 8, room)
         return routing._replace(weights=routing.weights * fits)
 
 
@@ -1006,34 +937,14 @@ def right(seeds_of, factor):
     return 100 * seeds_of.accuracy(data.x_test, data.y_test)
 
 
-ALL = 8.0  # room for all images at every expert
-free, tight, roomy = trained(ALL), trained(1.0), trained(1.25)
-without_limit = right(free, ALL)
-cost = without_limit - right(tight, 1.0)
-quarter = without_limit - right(roomy, 1.25)
-gone, gone_of_more = (
-    (each.routing(data.x_test).weights == 0).float().mean() for each in (tight, roomy)
-)
-
-# %% tags=["measure", "nbval-ignore-output"]
-# Printed: how many are dropped, and what it costs.
-for room, dropped, points in (
-    ("the even share", gone, cost),
-    ("a quarter more", gone_of_more, quarter),
-):
-    print(
-        f"room for {room}: {dropped:.0%} of the test images are dropped, "
-        f"and accuracy changes by {-points.mean():+.1f} points"
-    )
-
-# %% tags=["measure"]
-# Claim 11.3.
+TIGHT, ALL = 1.0, 8.0  # room for the even share, and for all images at every expert
+tight, without_limit = trained(TIGHT), right(trained(ALL), ALL)
 claim(
     "11.3",
     "With room for the even share alone, mixtures on digits4 get over one point less right "
     "than without a limit",
     quantity="accuracy lost (points)",
-    measured=cost,
+    measured=without_limit - right(tight, TIGHT),
     holds=above(1),
     control=without_limit - right(tight, ALL),
     control_is="trained with that room, and tested without a limit",
@@ -1042,7 +953,8 @@ claim(
 # %% [markdown]
 # ### A small model, and a queue
 #
-# The **small** model is dense, and has as many weights as a token of Mixtral meets. It fits on one GPU.
+# The **small** model is dense, and has as many weights as a token of Mixtral meets. It fits on one GPU, and computes as much for a
+# token.
 
 # %% tags=["measure", "nbval-ignore-output"]
 # Computed: how many GPUs the mixture and the small model need.
@@ -1058,7 +970,7 @@ for seconds in (math.inf, PATIENCE):
     )
 
 # %% [markdown]
-# The small model computes as much for a token. So what the mixture's other GPUs buy has to be quality, which this lesson does not measure.
+# So what the mixture's other GPUs buy has to be quality, which this lesson does not measure.
 #
 # So far requests came as if by a clock. Now they come at random, and want 100 tokens on average. Does a replica still serve as many?
 
@@ -1084,7 +996,7 @@ for part in (0.95, 1.0):
 # %% [markdown]
 # ### A ninth place, or copies?
 #
-# Each machine has a ninth place for copies. Do the copies help, or the place? The picture of the busiest machine shows both.
+# Each machine has a ninth place for copies. Do the copies help, or the place?
 
 # %% tags=["measure"]
 # Claim 11.4.
@@ -1190,37 +1102,27 @@ same = (
 # Drawn: who computes when, and who waits for whom.
 def timeline(figure, theme):
     axes, room = figure.add_subplot(), 0.28 if is_narrow(figure) else 0.12
-    colors = {
-        name: look.color(name, theme) for name in ("text", "muted", "line", "ground")
-    }
+    last = max(times[-1] for times in ends)
     for machine, (route, dispatched, computed, combined) in enumerate(ends):
-        spans = {
-            "dispatch": (route, dispatched, "muted", "ground"),
-            "compute": (dispatched, computed, "text", "ground"),
-            "wait": (computed, slower, "line", "text"),
-            "combine": (slower, combined, "muted", "ground"),
-        }
-        for name, (start, end, fill, ink) in spans.items():
-            start, end = 1e3 * start, 1e3 * end
-            axes.barh(machine, end - start, 0.6, start, color=colors[fill])
-            if end - start > room * 1e3 * max(last[-1] for last in ends):
-                axes.text(
-                    (start + end) / 2,
-                    machine,
-                    name,
-                    color=colors[ink],
-                    ha="center",
-                    va="center",
-                )
-    axes.set_yticks([0, 1], ["machine 0", "machine 1"])
+        for name, start, end, fill, ink in (
+            ("dispatch", route, dispatched, "muted", "ground"),
+            ("compute", dispatched, computed, "text", "ground"),
+            ("wait", computed, slower, "line", "text"),
+            ("combine", slower, combined, "muted", "ground"),
+        ):
+            color, ink = look.color(fill, theme), look.color(ink, theme)
+            bar = axes.barh(machine, 1e3 * (end - start), 0.6, 1e3 * start, color=color)
+            if end - start > room * last:
+                axes.bar_label(bar, [name], label_type="center", color=ink)
+    axes.set(yticks=[0, 1], yticklabels=["machine 0", "machine 1"])
+    axes.set(xlim=(0, 1e3 * last), xlabel="milliseconds")
     axes.invert_yaxis()
-    axes.set_xlabel("milliseconds")
     axes.spines["left"].set_visible(False)
 
 
 picture(
     timeline,
-    title=f"Machine 0 computes {both.traffic[:, 0].sum():,} choices, machine 1 {both.traffic[:, 1].sum():,}, and then waits",
+    title=f"Machine 0 computes {both.traffic[:, 0].sum():,} of {both.traffic.sum():,} choices, and machine 1 waits for it",
     note=f"One layer, forwards: dispatch and combine in grey, waiting fainter, here {waited:.0f} % of machine 1's time. "
     f"The outputs are {same}. {where}",
     alt="Milliseconds until each part of the layer ends: "
@@ -1245,7 +1147,7 @@ picture(
 
 # %% tags=["measure"]
 # Claim 11.5.
-D, N_EXPERTS, CHOSEN, LAYERS = 1024, 128, 8, 48
+D, N_EXPERTS, CHOSEN = 1024, 128, 8
 
 
 def flipped(token, router, seed):
@@ -1281,8 +1183,6 @@ claim(
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: whose rounding it is.
-stayed = (1 - np.mean(coarse) / 100) ** LAYERS
-part = "more than nine in ten" if stayed < 0.1 else "not even nine in ten"
 of_each = {
     "tokens and router": coarse,
     "tokens alone": tokens_alone,
@@ -1293,13 +1193,12 @@ table(
     {name: [f"{np.mean(flips):.1f} %"] for name, flips in of_each.items()},
     title=f"The tokens' rounding alone sends {np.mean(tokens_alone):.1f} % of them to other experts, the router's alone "
     f"{np.mean(router_alone):.1f} %",
-    note=f"One layer; what is not in bfloat16 is in float32. Over {LAYERS} layers, if each flips for itself, {part} tokens go to other experts somewhere.",
+    note="One layer. What is not in bfloat16 is in float32.",
 )
 
 # %% [markdown]
-# Alone, the router's rounding changes next to nothing; on top of the tokens' it adds a little. So a router in float32, which many
-# models have, helps little here. Whoever needs the same answer twice
-# fixes the order of adding, or, in reinforcement learning, stores the choices and replays them.
+# So a router in float32, which many models have, helps little here. Whoever needs the same answer twice fixes the order of adding, or,
+# in reinforcement learning, stores the choices and replays them.
 #
 # ### Where the toy ends
 #
@@ -1323,12 +1222,7 @@ table(
             "inside",
         ],
         "rearranging": ["--enable-eplb", "--enable-eplb", "none found", "none found"],
-        "copies": [
-            "yes",
-            "yes",
-            "a prototype",
-            "none found",
-        ],
+        "copies": ["yes", "yes", "a prototype", "none found"],
         "capacity": [
             "drops nothing",
             "drops nothing",
