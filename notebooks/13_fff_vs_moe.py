@@ -22,7 +22,7 @@
 # 3. “Reduces the need for artificial noise during training.”
 # 4. “Results in a similar training time as a standard GPT but quicker inference.”
 #
-# Each sentence is judged where it is measured. At the end, one grid collects the numbers.
+# Each sentence is judged where it is measured. At the end you decide: which layer would you take, and when?
 
 # %% tags=["setup"]
 # Setup: what this lesson uses.
@@ -56,7 +56,6 @@ from moe_tutorial.show import (
     message,
     picture,
     sweep,
-    table,
 )
 from moe_tutorial.study import (
     above,
@@ -76,43 +75,19 @@ from moe_tutorial.study.timing import beyond_cache, in_turn, time_side_by_side
 torch.set_num_threads(1)  # small models are fastest, and times fair, on one thread
 seed = seeds(1)[0]
 LAYERS = ["dense small", "dense large", "mixture", "tree", "path"]
-COLUMNS = {  # and how many decimals
-    "right, %": 1,
-    "idle, %": 0,
-    "one token, µs": 0,
-    "compiled, µs": 0,
-    "a step, ms": 0,
-}
-grid = {}  # (row, column) -> the cell
-verdicts = {}  # what is said of trees -> what was measured here
-
-
-def shown(numbers, digits, clock=False):
-    """Seeds: the mean ± half its 95 % interval. Turns of a clock: the median ± half of the middle half."""
-    e, (low, middle, high) = estimate(numbers), np.percentile(numbers, [25, 50, 75])
-    at, width = (middle, high - low) if clock else (e.mean, e.high - e.low)
-    half = round(width / 2, digits)
-    return f"{at:,.{digits}f}" + (f" ± {half:,.{digits}f}" if half > 0 else "")
-
-
-def fill(column, found):
-    """Fill a column of the grid: name -> one number for each seed, or for each turn of the clock."""
-    for name in found:
-        grid[name, column] = shown(found[name], COLUMNS[column], column.endswith("s"))
-
 
 # %% [markdown]
 # ## Five layers, two sizes
 #
 # Each layer comes in two sizes: **8 × 8** for `digits4`, with 8 experts or leaves of 8 neurons, and **16 × 128** as in a small language
-# model. Their neurons, in all / answering for one token:
+# model. In the table, 64 / 8 means: the layer has 64 neurons, and 8 of them answer for one token.
 #
 # | | who answers | 8 × 8 | 16 × 128 |
 # |---|---|---|---|
-# | **dense small** | all: as many as answer in mixture and tree | 8 / 8 | 128 / 128 |
-# | **dense large** | all: as many as mixture and tree have | 64 / 64 | 2,048 / 2,048 |
+# | **dense small** | all: as many as one expert has | 8 / 8 | 128 / 128 |
+# | **dense large** | all: as many as all experts have | 64 / 64 | 2,048 / 2,048 |
 # | **mixture** | one expert, chosen by its score | 64 / 8 | 2,048 / 128 |
-# | **tree** | one leaf, to which questions lead | 64 / 8 | 2,048 / 128 |
+# | **tree** | one leaf, found by questions | 64 / 8 | 2,048 / 128 |
 # | **path** | one neuron on each level: it asks *and* answers | 63 / 6 | 2,047 / 11 |
 #
 # Two pairs of words:
@@ -134,7 +109,11 @@ def fill(column, found):
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: a token's way, and its scores.
-SCORES = {0: "0.7: right", 2: "-0.3: left", 5: "1.2"}
+SCORES = {  # node -> what stands beside it, and where
+    0: ("0.7: right", 20, 0, "left"),
+    2: ("-0.3: left", -20, 0, "right"),
+    5: ("1.2", 0, -25, "center"),
+}
 
 
 def way_of_a_token(figure, theme):
@@ -156,20 +135,9 @@ def way_of_a_token(figure, theme):
         )
         circle = {"boxstyle": "circle", "fc": ground, "ec": color, "lw": width}
         axes.text(*at[n], n, ha="center", va="center", color=text, bbox=circle)
-    for n, (x, y, side) in {
-        0: (20, 0, "left"),
-        2: (-20, 0, "right"),
-        5: (0, -25, "center"),
-    }.items():
-        axes.annotate(
-            SCORES[n],
-            at[n],
-            (x, y),
-            textcoords="offset points",
-            ha=side,
-            va="center",
-            color=text,
-        )
+    for n, (score, *offset, side) in SCORES.items():
+        where = {"textcoords": "offset points", "ha": side, "va": "center"}
+        axes.annotate(score, at[n], offset, color=text, **where)
 
 
 picture(
@@ -203,15 +171,6 @@ def path_layer(x, w_in, b_in, w_out, depth):
 # %%
 path_layer = check("13.path_layer", path_layer)
 
-# %%
-torch.manual_seed(seed)
-layer, x = PathLayer(64, 10, depth=6).eval(), torch.randn(500, 64)
-with torch.no_grad():
-    ours = path_layer(x, layer.w_in, layer.b_in, layer.w_out, 6)
-    same = torch.allclose(ours, layer(x)[0], atol=1e-5)
-own = "<the course's" in str(getattr(path_layer, "__code__", ""))
-print("the course's" if own else "your", "layer gives the package's answers:", same)
-
 # %% [markdown]
 # In training, too, only the nodes on a token's way answer, and only they learn from it. (The package still computes all scores, so a
 # step is not cheap.) The sign of a score has no gradient: where a node sends a token changes only because its answer is trained.
@@ -220,8 +179,8 @@ print("the course's" if own else "your", "layer gives the package's answers:", s
 # ## “An improvement upon the mixture of experts”
 #
 # Now the five compete on `digits4`, in the size 8 × 8. A comparison is fair only if all get the same care. So for each layer we tried
-# nine settings, such as learning rates (listed in *Further*), and judged them on images put aside. With its best setting it trains on
-# standardised pixels for 500 steps, from ten seeds. We train mixture and tree now; the rest is stored.
+# nine settings, such as learning rates (listed in *Further*), and judged them on images put aside. With its best setting each layer
+# trains on standardised pixels for 500 steps, from ten seeds. We train mixture and tree now; the rest is stored.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -254,41 +213,34 @@ def trained(name, images, **options):
     return np.array([contest.right(found, images), contest.idle(found, images)])
 
 
-of_mixture = {"the Switch loss": trained("mixture", data)}
-of_mixture["neither"] = trained("mixture", data, balanced=False)
-right["mixture"] = of_mixture["the Switch loss"][0]
+of_mixture = {"Switch loss": trained("mixture", data)}
+of_mixture["alone"] = trained("mixture", data, balanced=False)
+right["mixture"] = of_mixture["Switch loss"][0]
 right["tree"] = trained("tree", data)[0]
 lead = right["tree"] - right["mixture"]
-careless = {  # the tree's lead over a mixture with less care
-    "on raw pixels": right["tree"] - trained("mixture", raw)[0],
-    "without the Switch loss": right["tree"] - of_mixture["neither"][0],
+leads = {  # the tree's, with less and less care for the mixture
+    "same care": lead,
+    "no Switch loss for the mixture": right["tree"] - of_mixture["alone"][0],
+    "raw pixels for the mixture": right["tree"] - trained("mixture", raw)[0],
     "both": right["tree"] - trained("mixture", raw, balanced=False)[0],
 }
-tree_raw = trained("tree", raw)[0].mean()
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
 ahead = lead.mean() >= 1
 mean = {name: np.mean(numbers) for name, numbers in right.items()}
-verdicts["An improvement upon the mixture of experts"] = [
-    f"here, {'yes' if ahead else 'no'}: {lead.mean():+.1f} points of accuracy"
-]
 reveal(
     "13.improvement",
     "yes" if ahead else "no",
     says=f"The tree's lead over the mixture, in points, and its 95 % interval: {lies(lead, '+')}.\n\n"
-    "Now give less care to the mixture alone. The tree's lead: "
-    + "; ".join(f"{how}, {lies(numbers, '+')}" for how, numbers in careless.items())
-    + ". With raw pixels for both, the tree's lead is "
-    f"{tree_raw - mean['tree'] + careless['on raw pixels'].mean():+.1f}. When you read that something beats "
-    "mixtures, ask how they were balanced, and what inputs they got.\n\n"
     "“An improvement upon the mixture of experts”: "
     + (
         "here it is, in accuracy."
         if ahead
         else "if it means accuracy, not here. "
         "Elsewhere a tree may be better: we have not refuted that."
-    ),
+    )
+    + "\n\nThe next picture gives less care to the mixture alone: no Switch loss, raw pixels, or both.",
 )
 
 # %% tags=["measure"]
@@ -299,17 +251,28 @@ claim(
     quantity="the tree's lead in accuracy (points)",
     measured=lead,
     holds=below(1),
-    control=careless["both"],
+    control=leads["both"],
     control_is="less care twice: the mixture alone on raw pixels, and without its Switch loss",
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
-# Drawn: the grid's first column.
-fill("right, %", right)
+# Drawn: the tree's lead, with less and less care for the mixture.
+interval_chart(
+    leads,
+    title=f"Same care: {lead.mean():+.1f} points. A careless comparison: {leads['both'].mean():+.1f}",
+    note="Right of the line the tree is ahead. Each of ten seeds in grey, above them mean and 95 % interval. "
+    "When you read that something beats mixtures, ask how they were balanced, and what inputs they got.",
+    colors=dict.fromkeys(list(leads)[1:], "muted"),
+    unit="the tree's lead, points",
+    zero=0,
+)
+
+# %% tags=["draw", "nbval-ignore-output"]
+# Drawn: all five, each with its best setting.
 interval_chart(
     right,
-    title="Right, of a hundred: " + ", ".join(f"{n} {mean[n]:.1f}" for n in mean),
-    note="digits4: each of ten seeds in grey, above them mean and 95 % interval. Coloured: the two with a tree's branches.",
+    title=f"Right, of a hundred: mixture {mean['mixture']:.1f}, tree {mean['tree']:.1f}",
+    note="digits4, the same care for all. Coloured: the two with a tree's branches.",
     colors={"tree": "accent", "path": "accent"},
     unit="right, %",
 )
@@ -319,18 +282,17 @@ interval_chart(
 #
 # Sentences 2 and 3 are about who works.
 #
-# - For sentence 2 we take the balance loss away: the Switch loss from the mixture, the node-balance loss from the tree, which is
-#   hardened as before. The path layer has no balance loss.
-# - For sentence 3 the mixture trains with learned noise (lesson 06) and without, each with its Switch loss and without.
+# - For sentence 2, mixture and tree train without their balance losses. The tree is still hardened. The path layer has no balance loss.
+# - For sentence 3, the mixture trains with learned noise (lesson 06), with the Switch loss, with both and with neither.
 #
-# A neuron is **idle** if its expert, leaf or node gets hardly any images. For one of eight experts or leaves, that is less than 1 % of all
-# images, as for a dead expert in lesson 05. In general it is less than 8 % of an even share of its level: 1 % is 8 % of an eighth.
+# A neuron is **idle** if its expert, leaf or node gets hardly any images: less than 8 % of an even share. For one of eight experts or
+# leaves, this is 1 % of all images, as in lesson 05. A node of the path layer shares with the nodes of its level.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
     "13.idle",
-    "Mixture and tree train without their balance losses, and the path layer has none. Which of the three has the largest part of its neurons idle?",
+    "Mixture and tree train without their balance losses, and the path layer has none. Which has the largest part of its neurons idle?",
     choices=["the mixture", "the tree", "the path layer"],
 )
 
@@ -340,47 +302,47 @@ noisy = partial(contest.mixture, noise="learned")
 of_mixture["both"] = trained("mixture", data, build=noisy)
 of_mixture["noise"] = trained("mixture", data, balanced=False, build=noisy)
 idle = {name: stored[name]["idle"] for name in LAYERS}
-idle |= {"mixture": of_mixture["neither"][1], "tree": stored["tree"]["unbalanced"]}
-fill("idle, %", idle)
+idle |= {"mixture": of_mixture["alone"][1], "tree": stored["tree"]["unbalanced"]}
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-most = max(("mixture", "tree", "path"), key=lambda name: np.mean(idle[name]))
-of_eight = {name: lies(0.08 * np.array(idle[name])) for name in ("tree", "mixture")}
-alone = f"without a balance loss, {of_eight['tree']} of 8 leaves are idle, and {of_eight['mixture']} of 8 experts"
-part = {way: numbers[1].mean() for way, numbers in of_mixture.items()}
-gained = of_mixture["both"][0] - of_mixture["the Switch loss"][0]
-replaces = estimate(of_mixture["noise"][1] - of_mixture["neither"][1]).high < 0
+part = {name: np.mean(numbers) for name, numbers in idle.items()}
+most = max(("mixture", "tree", "path"), key=part.get)
+of_mean = {way: numbers[1].mean() for way, numbers in of_mixture.items()}
+gained = of_mixture["both"][0] - of_mixture["Switch loss"][0]
+replaces = estimate(of_mixture["noise"][1] - of_mixture["alone"][1]).high < 0
 helps = replaces or estimate(gained).low > 0
 fewer = estimate(np.subtract(idle["tree"], idle["mixture"])).high < 0
-alone += f": {'' if fewer else 'not clearly '}fewer leaves than experts"
-if estimate(idle["tree"]).low > 0:
-    alone += ", but not balanced by itself: the tree, too, has its own loss"
-verdicts["Aims to replicate a balanced distribution"] = [alone]
-verdicts["Reduces the need for artificial noise"] = [
-    f"true, {'and noise helped' if helps else 'and no advantage: noise did not help'} the mixture"
-]
 reveal(
     "13.idle",
     {"mixture": "the mixture", "tree": "the tree", "path": "the path layer"}[most],
-    says=f"Idle without a balance loss: mixture {part['neither']:.1f} %, tree {np.mean(idle['tree']):.1f} %, path {np.mean(idle['path']):.1f} %. "
-    "(Idle neurons are counted, not how evenly the others share.)\n\n“Aims to replicate a balanced distribution of data among experts”: "
-    f"{alone}. With their losses: mixture {part['the Switch loss']:.0f} %, tree {np.mean(stored['tree']['idle']):.0f} %.\n\n“Reduces the need "
-    "for artificial noise during training”: the tree trains without. Does the mixture need it? With noise in place of the Switch loss, "
-    f"{part['noise']:.0f} % of its neurons are idle, without both {part['neither']:.0f} %: here noise {'does work' if replaces else 'cannot do the work'} "
-    f"of that loss. On top of that loss, noise changes accuracy by {lies(gained, '+')} points.",
+    says=f"Idle without a balance loss: mixture {part['mixture']:.0f} %, tree {part['tree']:.0f} %, path {part['path']:.0f} %.\n\n“Aims to "
+    "replicate a balanced distribution of data among experts”: "
+    + ("fewer" if fewer else "not clearly fewer")
+    + " leaves are idle than experts"
+    + (
+        f", but the tree is not balanced by itself: of 8 leaves, {lies(0.08 * np.array(idle['tree']))} are idle. It, too, has its own loss"
+        if estimate(idle["tree"]).low > 0
+        else ""
+    )
+    + f". With their losses: mixture {of_mean['Switch loss']:.0f} % idle, tree {np.mean(stored['tree']['idle']):.0f} %.\n\n“Reduces the "
+    "need for artificial noise during training”: true, the tree trains without. But does the mixture need it? In place of the Switch loss, "
+    f"noise {'does its work' if replaces else 'cannot do its work'}. On top of the Switch loss, it changes accuracy by {lies(gained, '+')} "
+    f"points{'' if helps else ': to need no noise is no advantage'}.",
 )
 
-# %% tags=["draw", "nbval-ignore-output", "13.improvement"]
-# Drawn: the mixture with noise and without, with the Switch loss and without.
-table(
-    ["the mixture trains with", "idle, %", "right, %"],
-    {
-        way: [shown(of_mixture[way][1], 0), shown(of_mixture[way][0], 1)]
-        for way in ("neither", "noise", "the Switch loss", "both")
-    },
-    title=f"Idle: with noise {part['noise']:.0f} %, with the Switch loss {part['the Switch loss']:.0f} %",
-    note="Ten seeds: the mean ± half its 95 % interval.",
+# %% tags=["draw", "nbval-ignore-output"]
+# Drawn: who is idle, and what noise and the Switch loss do about it.
+shown = {
+    f"mixture, {way}": of_mixture[way][1]
+    for way in ("alone", "noise", "Switch loss", "both")
+}
+interval_chart(
+    shown | {"tree, alone": idle["tree"], "path": idle["path"]},
+    title=f"Idle in the mixture: with noise {of_mean['noise']:.0f} %, with the Switch loss {of_mean['Switch loss']:.0f} %",
+    note="Alone: without a balance loss. Both: noise and Switch loss. Each of ten seeds in grey, above them mean and 95 % interval.",
+    colors={"tree, alone": "accent", "path": "accent"},
+    unit="idle neurons, %",
 )
 
 # %% [markdown]
@@ -594,77 +556,80 @@ micro = {name: 1e6 * np.median(times) for name, times in took[1].items()}
 in_order = sorted(LAYERS, key=micro.get)
 place = ["first", "second", "third", "fourth", "fifth"][in_order.index("path")]
 both = ("", ", compiled")
-quicker = {  # the tree's speed beside another layer's
-    name: [in_words(took[1][f"{name}{how}"] / took[1][f"tree{how}"]) for how in both]
-    for name in ("dense large", "dense small", "mixture")
-}
-quicker["mixture"][1] = "–"
+
+
+def speed(times, other, plain_only=False):
+    """The tree's speed beside another layer's, plain and compiled, in words."""
+    plain, fast = (
+        in_words(times[f"{other}{how}"] / times[f"tree{how}"]) for how in both
+    )
+    if plain_only or plain == fast:
+        return f"{plain} ({'plain' if plain_only else 'plain and compiled'})"
+    return f"{plain} (plain), {fast} (compiled)"
+
+
 reveal(
     "13.token",
     place,
     says=f"First is {in_order[0]}, with {micro[in_order[0]]:.0f} µs (millionths of a second); path takes {micro['path']:.0f} µs. Each call "
-    "of PyTorch has a price, however small its arrays. A question is a few calls, and the path layer asks eleven, one after the other.",
-)
-
-# %% tags=["draw", "nbval-ignore-output"]
-# Drawn: the tree's speed.
-table(
-    ["beside", "plain", "compiled"],
-    quicker,
-    title="“But quicker inference”: the tree, one token",
-    note="Both plain, or both compiled: the median of ten turns. “Not told apart”: its 95 % interval reaches within 5 % of equal speed. "
-    "–: our compiled mixture is made for batches.",
+    "of PyTorch has a price, however small its arrays. A question is a few calls, and the path layer asks eleven, one after the other."
+    "\n\n“But quicker inference”? The tree's speed for one token, beside dense large: "
+    f"{speed(took[1], 'dense large')}. Beside dense small: {speed(took[1], 'dense small')}. Beside the mixture: "
+    f"{speed(took[1], 'mixture', plain_only=True)}. (Not told apart: the interval reaches within 5 % of equal speed.)",
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: what the count promises, and what the clock says.
-counted = {name: multiplications(*SHAPES[name], D, H) for name in LAYERS}
 COMPILED = ("dense small", "dense large", "tree")
-PART = {  # each layer's part of what dense large needs
-    "the count": {n: counted[n] / counted["dense large"] for n in LAYERS},
-    "plain": {n: micro[n] / micro["dense large"] for n in LAYERS},
-    "compiled": {
-        n: micro[f"{n}, compiled"] / micro["dense large, compiled"] for n in COMPILED
-    },
+
+
+def of_large(numbers, how=""):
+    """In per cent of dense large's: name -> number or times."""
+    large = numbers[f"dense large{how}"]
+    names = COMPILED if how else [n for n in LAYERS if n in numbers]
+    part = {n: 100 * np.median(numbers[f"{n}{how}"] / large) for n in names}
+    return {n: round(float(part[n]), 1) for n in names}
+
+
+def drawn(parts, ticks):
+    """A row for each layer, and in it a mark for each way of counting."""
+    rows = list(next(iter(parts.values())))
+
+    def draw(figure, theme):
+        axes = figure.add_subplot(xscale="log")
+        text, muted, line = (look.color(c, theme) for c in ("text", "muted", "line"))
+        styles = [("D", muted, muted), ("o", text, "none"), ("o", text, text)]
+        for i, (how, part) in enumerate(parts.items()):
+            at, (mark, edge, inside) = [rows.index(n) for n in part], styles[i]
+            look_of = {"color": edge, "mfc": inside, "ms": 8, "label": how}
+            axes.plot(part.values(), np.add(at, 0.25 * (i - 1)), mark, **look_of)
+        axes.axvline(100, color=line, lw=2, zorder=0)
+        for row in range(1, len(rows)):
+            axes.axhline(row - 0.5, color=line, lw=0.8)
+        names = [n.replace(" ", "\n") if is_narrow(figure) else n for n in rows]
+        axes.set_yticks(range(len(rows)), names)
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.set_xticks(ticks, [f"{tick} %" for tick in ticks])
+        axes.minorticks_off()
+        axes.set_xlabel("beside dense large")
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, handlelength=1)
+
+    return draw
+
+
+counted = {name: multiplications(*SHAPES[name], D, H) for name in LAYERS}
+parts = {
+    "count": of_large(counted),
+    "plain": of_large(took[1]),
+    "compiled": of_large(took[1], ", compiled"),
 }
-
-
-def promised_and_paid(figure, theme):
-    axes = figure.add_subplot(xscale="log")
-    text, muted, line = (look.color(name, theme) for name in ("text", "muted", "line"))
-    styles = [("D", muted, muted), ("o", text, "none"), ("o", text, text)]
-    rows = zip((-0.26, 0, 0.26), PART.items(), styles, strict=True)
-    for shift, (how, part), (mark, color, fill) in rows:
-        at = [LAYERS.index(n) + shift for n in part]
-        axes.plot(list(part.values()), at, mark, color=color, mfc=fill, ms=8, label=how)
-    axes.axvline(1, color=line, zorder=0)
-    for row, n in enumerate(LAYERS):  # from the count to the clock
-        ends = [part[n] for part in PART.values() if n in part]
-        axes.plot(ends[:2], [row - 0.26, row], color=line, lw=2, zorder=0)
-    narrow = is_narrow(figure)
-    axes.set_yticks(range(5), [n.replace(" ", "\n") if narrow else n for n in LAYERS])
-    axes.set_ylim(4.6, -0.6)
-    ticks = [0.01, 0.1, 1]
-    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    axes.minorticks_off()
-    axes.set_xlabel("part of dense large's, one token")
-    axes.margins(x=0.08)
-    tight = {"handlelength": 1, "handletextpad": 0.3, "columnspacing": 1}
-    axes.legend(
-        loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False, **tight
-    )
-
-
 picture(
-    promised_and_paid,
-    title=f"The path layer multiplies {PART['the count']['path']:.3f} of what dense large does, and takes {PART['plain']['path']:.2f} of its time",
-    note="Plain times are divided by dense large's plain time, compiled ones by its compiled time: do not compare the two. For mixture and path "
-    "there is no compiled code for one token.",
-    alt="; ".join(
-        f"{how}: " + ", ".join(f"{n} {x:.3f}" for n, x in part.items())
-        for how, part in PART.items()
-    ),
-    height=330,
+    drawn(parts, [1, 10, 100]),
+    title=f"The path layer: {parts['count']['path']:.1f} % of dense large's multiplications, {parts['plain']['path']:.0f} % of its time",
+    note="The further left, the less a layer costs. Plain is beside dense large's plain time, compiled beside its compiled time. "
+    "Mixture and path have no compiled code for one token.",
+    alt=f"In per cent of dense large's: {parts}",
+    height=300,
 )
 
 # %% tags=["measure"]
@@ -682,8 +647,8 @@ claim(
 )
 
 # %% [markdown]
-# But 16 experts are few, and scoring them costs little. From how many on, if at all, is the tree
-# faster, in plain code for both? Think of a number, then move the slider.
+# But 16 experts are few, and scoring them costs little. From how many on, if at all, is the tree faster? Both run in plain code.
+# Think of a number, then move the slider.
 
 # %% tags=["measure"]
 # Measured: one token, from 16 large experts or leaves to 2,048 small ones.
@@ -772,10 +737,13 @@ claim(
 # %% [markdown]
 # ## “... as a standard GPT but quicker inference”
 #
-# The last sentence speaks of a GPT. So we take lesson 08's GPT, and put trees of the size 8 × 128 in place of its mixtures. Beside it
-# stand the GPT of mixtures and two dense ones: dense large, with as many parameters as the mixture, and dense small, which multiplies as much
-# for a token. All see the same text for 400 steps, from ten seeds (stored). The trees got more care than the others: the best of four
-# pairs of weights for their losses.
+# The last sentence speaks of a GPT. So we take lesson 08's GPT four times, with other layers in its blocks:
+#
+# - **mixture**, as in lesson 08, and **tree**, of the size 8 × 128
+# - **dense large**, with as many parameters as the mixture, and **dense small**, which multiplies as much for a token.
+#
+# All see the same text for 400 steps, from ten seeds (stored). The trees got more care than the others: the best of four pairs of
+# weights for their losses.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -823,10 +791,8 @@ runs = [
 spent = np.array([[next(run).seconds for run in runs] for _ in range(11)])
 a_step = dict(zip(gpts, 1e3 * np.diff(spent, axis=0).T / 2, strict=True))
 slower = {n: np.median(times / a_step["dense small"]) for n, times in a_step.items()}
-small = list(zip(*read["dense small"], strict=True))
-meanwhile = {  # dense small's loss in the time of another GPT's 400 steps
-    n: np.array([np.interp(400 * slower[n], *row) for row in small]) for n in KINDS
-}
+small = zip(*read["dense small"], strict=True)  # in the time of the trees' 400 steps
+meanwhile = np.array([np.interp(400 * slower["tree"], *row) for row in small])
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
@@ -836,41 +802,6 @@ longer = " and ".join(
     f"{np.median(a_step['tree'] / a_step[n]):.1f} times as long as {n}'s"
     for n in (LARGE, SMALL)
 )
-beside = {  # the tree's speed in writing, beside another GPT
-    n: [in_words(writing[f"{n}{how}"] / writing[f"tree{how}"]) for how in both]
-    for n in (LARGE, SMALL, "mixture")
-}
-beside["mixture"][1] = "–"
-
-
-def judged(beside):
-    """Whether the tree is quicker, plain and compiled, from its speed in words."""
-    short = {"fast": "yes", "slow": "no", "apart": "not told apart"}
-    said = {
-        n: [short[words.split()[-1]] for words in beside[n]] for n in (LARGE, SMALL)
-    }
-    return "; ".join(
-        f"than {n}: " + (p if p == c else f"{p} (plain), {c} (compiled)")
-        for n, (p, c) in said.items()
-    )
-
-
-leads = all(estimate(loss[n] - meanwhile[n]).low > 0 for n in KINDS if n != SMALL)
-verdicts |= {
-    "Results in a similar training time as a standard GPT": [
-        f"a step takes {longer}" + leads * "; for the same time dense small leads"
-    ],
-    "But quicker inference: one layer, one token": [judged(quicker)],
-    "But quicker inference: a GPT that writes": [judged(beside)],
-}
-tiny, wide = (
-    [np.median(again[width][n] / again[width][LARGE]) for n in ("mixture", "tree")]
-    for width in again
-)
-compiled = {
-    steps: lies(comparison.lead(long, "experts", "dense", "seconds", steps), "+", 2)
-    for steps in (400, 2400)
-}
 reveal(
     "13.gpt",
     "better than dense large"
@@ -878,21 +809,9 @@ reveal(
     else "between the two"
     if nats["tree"] < nats[SMALL]
     else "worse than dense small",
-    says=f"The test loss after 400 steps, in nats: trees {nats['tree']:.2f}, dense large {nats[LARGE]:.2f}, dense small {nats[SMALL]:.2f}, the mixture "
-    f"{nats['mixture']:.2f}.\n\n“Results in a similar training time as a standard GPT”: in plain code, a step takes {longer}.\n\nAnd what does "
-    "dense small reach in the same time, by more steps? In the time of the trees "
-    f"{meanwhile['tree'].mean():.2f} nats (trees {nats['tree']:.2f}), in that of the mixture {meanwhile['mixture'].mean():.2f} (mixture "
-    f"{nats['mixture']:.2f}), in that of dense large {meanwhile[LARGE].mean():.2f} (dense large {nats[LARGE]:.2f})"
-    + leads
-    * ": for the same time dense small leads"
-    + f". (Lesson 08's compiled mixture against plain dense small, in equal seconds: {compiled[400]} nats after 400 of its steps, {compiled[2400]} "
-    f"after 2,400.)\n\n“But quicker inference”, in writing? {judged(beside).capitalize()}. "
-    + (
-        "These layers are so small (64 wide) that the price of PyTorch's calls outweighs what is saved. "
-        if min(tiny) > 0.95 > max(wide)
-        else ""
-    )
-    + "And a GPT's other parts take time, too.",
+    says="The test loss after 400 steps, in nats, from the best to the worst: "
+    + ", ".join(f"{name} {nats[name]:.2f}" for name in sorted(nats, key=nats.get))
+    + f".\n\n“A similar training time as a standard GPT”: in plain code, a step with trees takes {longer}.",
 )
 
 # %% tags=["measure"]
@@ -909,6 +828,40 @@ claim(
 )
 
 
+# %% [markdown]
+# ## In the same time
+#
+# So far all have taken the same number of steps. But their steps take different times.
+
+# %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+guess(
+    "13.same_time",
+    "The trees take their 400 steps. In the same seconds, in plain code, dense small takes as many of its shorter steps as it can. "
+    "Who then predicts better?",
+    choices=["the trees", "dense small", "nobody clearly"],
+)
+
+# %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
+ahead_by = estimate(loss["tree"] - meanwhile)
+compiled = {
+    steps: lies(comparison.lead(long, "experts", "dense", "seconds", steps), "+", 2)
+    for steps in (400, 2400)
+}
+reveal(
+    "13.same_time",
+    "dense small"
+    if ahead_by.low > 0
+    else "the trees"
+    if ahead_by.high < 0
+    else "nobody clearly",
+    says=f"In that time dense small reaches {meanwhile.mean():.2f} nats, the trees {nats['tree']:.2f}. Before you choose a layer, ask what a "
+    "small dense one does with the same time.\n\n"
+    f"This changes with the code and the time. In equal seconds, the lead of lesson 08's compiled mixture over plain dense small "
+    f"is {compiled[400]} nats after 400 of its steps, and {compiled[2400]} after 2,400.",
+)
+
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: the four GPTs by the clock.
 styles = [("-", "muted"), ("--", "muted"), ("-", "text"), ("-", "accent")]
@@ -921,72 +874,124 @@ curves(
     lines,
     x="seconds of training, plain code",
     y="test loss, nats",
-    title=f"In the time of the trees' 400 steps: trees {nats['tree']:.2f} nats, dense small {meanwhile['tree'].mean():.2f}",
-    note="Mean of ten seeds, a dot every 100 steps, up to the time of the trees' 400. Dense large was stopped at 400 steps, too. Seconds: the median "
-    "step, timed here.",
+    xticks=range(0, int(lines["tree"].x[-1]) + 1, 5),
+    title=f"In the time of the trees' 400 steps: trees {nats['tree']:.2f} nats, dense small {meanwhile.mean():.2f}",
+    note="Lower is better, further left is sooner. A dot every 100 steps, the mean of ten seeds; seconds: the median step, timed here. Dense "
+    "large, too, was stopped at 400 steps.",
     legend=True,
 )
 
+# %% [markdown]
+# “But quicker inference”? Now the four GPTs write, one character after the other. A diamond is one of their layers alone, in plain code.
+# A circle is the whole GPT. Left of the line is quicker than dense large.
+
 # %% tags=["draw", "nbval-ignore-output"]
-# Drawn: one layer, small and large, and the tree's speed in writing.
-table(
-    ["", *(f"{width} wide" for width in again), "plain", "compiled"],
-    {
-        n: [shown(1e6 * found[n], 0, clock=True) for found in again.values()]
-        + beside.get(n, ["", ""])
-        for n in KINDS
-    },
-    title="A layer, small and large, and “quicker inference” in writing",
-    note="Layers of these GPTs, and of the size 16 × 128, called again and again, plain: the median of ten turns ± half of the middle half. Writing: of 40 "
-    "turns. Compiled: the feed-forward layers only; our compiled mixture is made for batches.",
-    groups={"one layer, µs": 2, "the tree writes, beside it": 2},
+# Drawn: a GPT's layer alone, and the GPT that writes.
+tiny, wide = (of_large(times) for times in again.values())
+parts = {
+    "layer": tiny,
+    "plain": of_large(writing),
+    "compiled": of_large(writing, ", compiled"),
+}
+picture(
+    drawn(parts, [50, 100, 200]),
+    title=f"In writing, the trees beside dense large: {speed(writing, LARGE)}",
+    note=f"Beside dense small: {speed(writing, SMALL)}. Beside the mixture: {speed(writing, 'mixture', plain_only=True)}. A GPT's other parts take "
+    "time, too. Compiled: the feed-forward layers only."
+    + (
+        " These layers are 64 wide, so small that in plain code the price of PyTorch's calls outweighs what is saved."
+        if min(tiny["mixture"], tiny["tree"]) > 95 > max(wide["mixture"], wide["tree"])
+        else ""
+    ),
+    alt=f"In per cent of dense large's: {parts}",
+    height=260,
 )
 
 # %% [markdown]
-# ## When to reach for which
+# ## Which layer would you take?
 #
-# Here is the grid. It does not say how accurate layers of the size 16 × 128 are.
+# Here are all numbers on one page. Of what is right, more is better; of all else, less. The best of each column is coloured, with all that
+# are not told apart from it. Idle is counted without a balance loss. How accurate the layers of the size 16 × 128 are, we have not measured.
 
 # %% tags=["draw", "nbval-ignore-output", "13.improvement", "13.idle", "13.token", "13.training"]
 # Drawn: the whole grid.
-fill("one token, µs", {name: 1e6 * took[1][name] for name in LAYERS})
-fill("compiled, µs", {name: 1e6 * took[1][f"{name}, compiled"] for name in COMPILED})
-grid |= {(name, "compiled, µs"): "–" for name in ("mixture", "path")}
-fill("a step, ms", {name: 1e3 * took["step"][name] for name in LAYERS})
-table(
-    ["", *COLUMNS],
-    {row: [grid.get((row, column), "") for column in COLUMNS] for row in LAYERS},
-    groups={"8 × 8, digits4": 2, "16 × 128": 3},
+times = {n: took[1][n] for n in LAYERS}
+fast = {n: took[1][f"{n}, compiled"] for n in COMPILED}
+steps = {n: took["step"][n] for n in LAYERS}
+COLUMNS = {  # heading -> numbers of each layer, how many make one unit, decimals
+    "right\n%": (right, 1, 1),
+    "idle\n%": (idle, 1, 0),
+    "a token\nµs": (times, 1e6, 0),
+    "compiled\nµs": (fast, 1e6, 0),
+    "a step\nms": (steps, 1e3, 0),
+}
+
+
+def best(found, unit):
+    """The best of a column, with all that are not told apart from it."""
+    if unit > 1:  # times: the median of the turns
+        first = min(found, key=lambda n: np.median(found[n]))
+        return {n for n in found if of_turns(found[n] / found[first])[0] <= 1.05}
+    sign = 1 if found is idle else -1
+    first = min(found, key=lambda n: sign * np.mean(found[n]))
+    behind = {n: estimate(sign * np.subtract(found[n], found[first])) for n in found}
+    return {n for n in found if behind[n].low <= 0}
+
+
+def whole_grid(figure, theme):
+    axes = figure.add_subplot(xlim=(0, 1), ylim=(5, -0.9))
+    axes.set_axis_off()
+    text, muted, line = (look.color(name, theme) for name in ("text", "muted", "line"))
+    for row, name in enumerate(LAYERS):
+        words = name.replace(" ", "\n") if is_narrow(figure) else name
+        axes.text(0, row + 0.45, words, va="center", color=muted, size=10)
+    starts = [0.2, 0.345, 0.455, 0.65, 0.845, 1.02]
+    for i, (heading, (found, unit, digits)) in enumerate(COLUMNS.items()):
+        at, width = starts[i], starts[i + 1] - starts[i] - 0.03
+        axes.text(at, -0.4, heading, va="center", color=muted, size=9.5)
+        values = {
+            n: unit * (np.median if unit > 1 else np.mean)(found[n]) for n in found
+        }
+        top, good = max(values.values()) if unit > 1 else 100, best(found, unit)
+        for row, name in enumerate(LAYERS):
+            value, best_one = values.get(name, 0), name in good
+            number = f"{value:,.{digits}f}" if name in values else "–"
+            color = look.color("accent", theme) if best_one else text
+            weight = "bold" if best_one else "normal"
+            axes.text(at, row + 0.3, number, va="center", color=color, weight=weight)
+            for long, shade in ((name in values, line), (value / top, color)):
+                axes.hlines(row + 0.68, at, at + width * long, shade, lw=4)
+
+
+picture(
+    whole_grid,
     title=f"Most right: {max(mean, key=mean.get)}. Quickest for one token, plain: {in_order[0]}",
-    note="8 × 8: ten seeds, the mean ± half its 95 % interval; right with the balance loss, idle without. 16 × 128: one thread, the median of "
-    "ten turns ± half of the middle half; a step of training, plain, on 512 tokens. –: we have no compiled code of it for one token.",
+    note="Right and idle: size 8 × 8 on digits4, the mean of ten seeds. Times: size 16 × 128, the median of ten turns: one token, plain "
+    "and compiled, and a step on 512 tokens, plain. –: we have no compiled code of it for one token.",
+    alt="; ".join(
+        f"{heading}: {', '.join(f'{n} {unit * np.median(found[n]):.1f}' for n in found)}"
+        for heading, (found, unit, _) in COLUMNS.items()
+    ),
+    height=320,
 )
 
-# %% tags=["draw", "nbval-ignore-output", "13.improvement", "13.idle", "13.token", "13.gpt"]
-# Drawn: what was said of trees, and what was measured.
-table(
-    ["“...”", "measured here"],
-    verdicts,
-    title="Each sentence, held against what was measured",
-)
+# %% tags=["quiz", "nbval-ignore-output"]
+# Questions: first choose, from the grid and from what you have seen.
+quiz("13")
 
-# %% [markdown] tags=["13.improvement", "13.idle", "13.token", "13.training", "13.gpt"]
-# | | when | what it costs | not measured |
-# |---|---|---|---|
-# | **dense** | to begin with | dense large: all neurons answer | larger layers |
-# | **mixture** | dense small is not good enough, dense large too slow in use | memory; balance needs care | one token, compiled |
-# | **tree** | one token at a time, compiled, many small leaves | two losses; training computes all leaves | how accurate it then is; a compiled mixture |
-# | **path** | few multiplications count most | a training step like the tree's; at 8 × 8, after 500 steps, no more right than dense small | a compiled one; more steps (Try it 1) |
+# %% [markdown] tags=["13.improvement", "13.idle", "13.token", "13.training", "13.gpt", "13.same_time"]
+# What we would take, each with its price:
 #
-# - In use, large mixtures and trees save time over dense large. The small layers of our GPTs save none in plain code.
-# - In training, all three lead dense small at 400 steps. In the same time, in plain code, dense small leads.
+# | | when | its price |
+# |---|---|---|
+# | **dense small** | to begin with | fewer right |
+# | **dense large** | being right counts most | all neurons answer |
+# | **mixture** | dense large is too slow in use | memory, a balance loss |
+# | **tree** | one token at a time, compiled, many tiny leaves | two losses; training asks all leaves |
+# | **path** | you pay for multiplications | no more right than dense small; training asks all nodes |
 #
 # All of this holds for small layers on one thread of a processor. When you read about larger ones, ask: which dense layer stood
 # beside it, who was compiled, how many tokens came at once, and who was tuned?
-
-# %% tags=["quiz", "nbval-ignore-output"]
-# Questions.
-quiz("13")
 
 # %% [markdown]
 # ## Try it
@@ -997,8 +1002,6 @@ quiz("13")
 # ## Recap
 #
 # - A mixture chooses by scores, a tree by questions. A path layer's questions are its answers.
-# - Like against like means the same care, code of the same kind, and both dense opponents: as many neurons in all, and as many
-#   that answer.
 # - A count of multiplications says what a good program can win. The clock says what yours wins.
 #
 # **Sources.** The four sentences: S. Desai, *Mixture of Experts (MoE)*, a blog post of 14 January 2024. Trees with leaves:
