@@ -56,7 +56,7 @@ E = 8
 # %% [markdown]
 # ## Sixty mixtures
 #
-# The data are handwritten digits as they come, pixels between 0 and 1. A mixture has eight experts of 16 neurons, and each
+# The data are handwritten digits, *raw*: pixels between 0 and 1, not standardised. A mixture has eight experts of 16 neurons, and each
 # image goes to one of them. We train it from sixty random starts, 300 steps each (some ten seconds). An expert counts as **dead**
 # when it gets less than one image in a hundred. A mixture has **collapsed** when at least five of the eight are dead.
 
@@ -101,6 +101,7 @@ def average_dead(shares):
 sixty, at = run(raw, 60)
 start, end = at[0], at[STEPS]
 collapsed = int((dead(end) >= 5).sum())
+winner = end.argmax(-1)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
@@ -112,49 +113,41 @@ reveal(
         if collapsed > 30
         else ""
     )
-    + f"Before any training, {average_dead(start)} of 8 experts are already dead, and {int((dead(start) >= 5).sum())} of the sixty count as "
-    "collapsed. Lesson 06 says why.",
+    + f"Before any training, {average_dead(start)} of 8 experts are dead already, on average, and {int((dead(start) >= 5).sum())} of the "
+    f"sixty count as collapsed; after {STEPS} steps, {average_dead(end)} are dead. Lesson 06 says why.",
 )
 
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: sixty starts, before and after training.
-def stacks(figure, theme):
-    """A dot for each seed, stacked above the number of its dead experts."""
-    across, size = (3, 9) if is_narrow(figure) else (5, 11)
+def columns(figure, theme):
+    """A column for each mixture, those with one winner side by side."""
+    order = (2 * winner - end.amax(-1)).argsort()
     rows = {"before training": start, f"after {STEPS} steps": end}
-    high = [dead(shares).bincount().max() // across + 2 for shares in rows.values()]
-    places = figure.subplots(2, 1, sharex=True, height_ratios=[int(h) for h in high])
-    for axes, top, (name, shares) in zip(places, high, rows.items(), strict=True):
-        for n_dead in range(E):
-            winners = shares[dead(shares) == n_dead].argmax(-1).sort().values
-            middle = (min(across, len(winners)) - 1) / 2
-            for i, expert in enumerate(winners.tolist()):
-                x, y = n_dead + (i % across - middle) * 0.8 / across, i // across
-                color, on = (
-                    look.expert_color(expert, theme, w) for w in ("color", "on")
-                )
-                axes.plot(x, y, "o", ms=size, color=color)
-                axes.text(
-                    x, y, expert, color=on, fontsize=size - 3, ha="center", va="center"
-                )
-        muted = look.color("muted", theme)
-        axes.set_title(name, loc="left", color=muted, fontsize=11)
-        axes.set(xlim=(-0.6, E - 0.4), ylim=(-0.8, top), xticks=range(E), yticks=[])
-        axes.spines["left"].set_visible(False)
-    places[1].set_xlabel("dead experts of 8")
+    for axes, (name, shares) in zip(figure.subplots(2, 1), rows.items(), strict=True):
+        below = torch.zeros(60)
+        for expert in range(E):
+            color, part = look.expert_color(expert, theme), 100 * shares[order, expert]
+            axes.bar(range(60), part, 0.86, below, color=color)
+            below += part
+        axes.set_title(name, loc="left", color=look.color("muted", theme), fontsize=11)
+        axes.set(xlim=(-0.6, 59.6), ylim=(0, 100), xticks=[], yticks=[0, 50, 100])
+        axes.set_ylabel("% of images")
+    won = winner.unique().tolist()
+    middles = [(winner[order] == e).nonzero().float().mean().item() for e in won]
+    axes.set_xticks(middles, won)
+    axes.set_xlabel("sixty mixtures, sorted by winner")
 
 
+one_works = [int((dead(shares) == E - 1).sum()) for shares in (start, end)]
 picture(
-    stacks,
-    title=f"Before training {average_dead(start)} of 8 experts are dead; "
-    f"after it, {average_dead(end)}",
-    note="A dot is one of the sixty. Number and colour: the expert that gets most of its images. "
-    "Each expert wins somewhere.",
-    alt=f"Sixty dots above the number of dead experts. Before training they lie at {int(dead(start).min())} "
-    f"to {int(dead(start).max())}, after it at {int(dead(end).min())} to {int(dead(end).max())}.",
-    height=380,
-    narrow_height=560,
+    columns,
+    title=f"A single expert works in {one_works[0]} of sixty mixtures before training, in {one_works[1]} after it",
+    note="A column is one mixture. Each colour is one expert's share. Below: the winner, the expert that ends with most images.",
+    alt=f"Sixty columns, each cut into the shares of its experts. Before training {int(dead(start).min())} to {int(dead(start).max())} "
+    f"experts of a mixture are dead, after it {int(dead(end).min())} to {int(dead(end).max())}. Experts {', '.join(map(str, winner.unique().tolist()))} win.",
+    height=350,
+    narrow_height=400,
 )
 
 # %% tags=["measure"]
@@ -179,7 +172,7 @@ claim(
 # A guess.
 guess(
     "05.decided",
-    "Some experts die while the mixture trains for 300 steps. Of a hundred of those, how many are already dead after ten steps?",
+    "Some experts work before training and are dead after 300 steps. Of a hundred of those, how many are dead after ten steps already?",
     slider=(0, 100, 1, "of 100"),
 )
 
@@ -190,7 +183,6 @@ died = gone[STEPS] & ~gone[0]  # while it trained
 by_ten = 100 * (died & gone[10]).sum() / died.sum()
 back = int((gone[10] & ~gone[STEPS]).sum())
 woke = int((gone[0] & ~gone[1]).sum())
-winner = end.argmax(-1)
 led = {step: int((shares.argmax(-1) == winner).sum()) for step, shares in at.items()}
 
 # %% tags=["guess", "nbval-ignore-output"]
@@ -203,15 +195,14 @@ reveal(
         if by_ten > 50
         else "Rather slow. "
     )
-    + f"Of all 480 experts {gone[0].sum()} are dead before training, {gone[10].sum()} after ten steps, and "
-    f"{gone[STEPS].sum()} at the end. Of those dead before training, {woke} work after the first step; of those dead after ten steps, "
-    f"{back or 'none'} came back. {led[0]} of the 60 winners (the "
-    f"experts that end with most images) were in the lead before training, {led[10]} after ten steps.",
+    + f"{died.sum()} of the 480 experts die while they train, {(died & gone[10]).sum()} of them in the first ten steps. Of those dead after ten steps, "
+    f"{back or 'none'} came back; of the {gone[0].sum()} dead before training, {woke} work after the first step.\n\nIn {led[0]} of "
+    f"the 60 mixtures the winner (the expert that ends with most images) was in the lead before training, in {led[10]} after ten steps.",
 )
 
 # %% [markdown] tags=["05.sixty"]
-# Here are all sixty. Move the step: does mixture 1 end with one expert, or with two? Find one that ends with the other number, and one
-# in which the expert with most images at step 300 was not in the lead at step 0?
+# Here are all sixty. Move the step: does mixture 1 end with one expert, or with two? Find a mixture that ends with the other number.
+# Then find one in which the winner was not in the lead at step 0.
 
 
 # %% tags=["draw", "nbval-ignore-output", "05.sixty"]
@@ -232,8 +223,8 @@ sweep(
 # %% [markdown]
 # ## An even start
 #
-# Is it the start, then? Before training, some experts happen to have larger logits than others, whatever the image. Make the
-# start even, and see.
+# Is the start to blame, then? Before training, some experts happen to have larger logits than others, whatever the image. Make the
+# start even, and see whether the mixture still collapses.
 #
 # **Your turn.** Give each expert a *handicap*: one number, positive or negative, to be added to its logit on every image, so that the mean
 # of its logits over all images becomes 0. (Any common number would do; we take 0. In code it is a bias on the logit.)
@@ -251,8 +242,8 @@ def handicap(logits):
 handicap = check("05.handicap", handicap)
 
 # %% [markdown]
-# Twenty of the mixtures start again with your handicap, set once, before the first step. Beside them stand twenty in which it is set
-# anew at each of the first fifty steps, and twenty in which it is set at every step. (This takes some ten seconds.)
+# We train twenty of the mixtures again, in three ways: with your handicap set once, before the first step; with it set anew at each
+# step up to the fiftieth; and with it set anew at every step. (This takes some ten seconds.)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -295,31 +286,28 @@ reveal(
         if dead(once[STEPS]).min() > 4
         else "So the start has a part in it. "
     )
-    + f"And where your handicap is set anew at each step? There {average_dead(always[STEPS])} are dead at the end.",
+    + f"Set anew at each step, your handicap leaves {average_dead(always[STEPS])} dead at the end.",
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: dead experts over the steps.
-arms = {"once": once, "up to step 50": fifty, "at each step": always}
-styles = {"once": ("-", "muted"), "up to step 50": ("--", "text")}
-styles["at each step"] = ("-", "accent")
+arms = {"once": (once, ":"), "up to step 50": (fifty, "--")}
+arms["at each step"] = (always, "-")
 places = [max(step, 0.2) for step in STAGES]  # a logarithmic axis has no 0
+lines = {}
+for name, (of, dash) in arms.items():
+    path = [float(dead(of[step]).float().mean()) for step in STAGES]
+    lines[name] = Line(places, path, dash, "accent", "●")
 curves(
-    {
-        name: Line(
-            places,
-            [float(dead(of[s]).float().mean()) for s in STAGES],
-            *styles[name],
-            "●",
-        )
-        for name, of in arms.items()
-    },
+    lines,
     title=f"Set at each step, your handicap leaves {average_dead(always[STEPS])} dead; set up to step 50, {average_dead(fifty[STEPS])}",
-    note='Each line: how long the handicap is set. Raw digits, means over twenty seeds. The axis is logarithmic, but for step 0. Up to step 50 the dashed line lies under the one of "at each step".',
+    note="Each line: how long your handicap is set. Raw digits, means over twenty seeds. The axis is logarithmic, but for step 0.",
     x="steps",
-    xticks=dict(zip(places, map(str, STAGES), strict=True)),
+    xticks={max(step, 0.2): str(step) for step in STAGES if step != 100},
     log="x",
     y="dead experts of 8",
+    yticks=range(0, E + 1, 2),
+    ylim=(-0.3, E),
     height=280,
 )
 
@@ -338,8 +326,8 @@ claim(
 # %% [markdown]
 # ## Who works?
 #
-# Counting the dead does not tell shares of 0.9 and 0.1 from 0.5 and 0.5. For that we need the **share** $s_i$ itself: the part of all
-# choices that went to expert $i$.
+# Two experts at work may have shares of 0.9 and 0.1, or of 0.5 and 0.5: six are dead either way. So we look at the **share** $s_i$ itself:
+# the part of all choices that went to expert $i$.
 #
 # **Your turn.** Each of `T` images has chosen `k` experts, and `chosen` holds their numbers. Return the share of each expert.
 
@@ -362,10 +350,10 @@ chosen = one(raw.x_test)[1].indices  # [1]: its Routing
 print("its shares:", [round(s, 2) for s in my_share(chosen, E).tolist()])
 
 # %% [markdown]
-# Eight numbers are easy to read. Sixty times eight are not, so we boil a set of shares down to one number. Four are in
-# common use:
+# Eight numbers are easy to read. Sixty times eight are not, so we sum up the shares of a mixture in one number. Four such numbers
+# are in common use:
 #
-# - The **largest share**: even use gives $1/E$, one expert for everything gives 1. (If a token chooses $k$, the largest share is at most $1/k$.)
+# - The **largest share**: even use gives $1/E$, one expert for everything gives 1. (If each image chooses $k$, it is at most $1/k$.)
 # - **Dead experts**: how many get less than one choice in a hundred.
 # - The **entropy** $-\sum_i s_i \log s_i$, divided by $\log E$: 1 is even, 0 is one for all.
 # - The **squared coefficient of variation** $\mathrm{cv}^2$: the variance of the shares over the square of their mean.
@@ -406,9 +394,9 @@ for name, shares in situations.items():
     assert abs(float(my_cv2(shares) - cv2(shares))) < 1e-5
 
 # %% [markdown]
-# *Two alive* has lost half of its experts. The largest share misses this: it calls *uneven* worse than *two alive*. The number of dead misses something
-# else: it is 0 for *even* and for *uneven*. Entropy and cv² rank all four in the same order, but do not say how many are dead. So read two
-# numbers: how many are dead, and the entropy or cv².
+# *Two alive* has lost half of its experts. The largest share misses this: it calls *uneven* worse than *two alive*. The number of dead
+# misses something else: it is 0 for *even* and for *uneven*. Entropy and cv² rank all four in the same order, but do not say how many
+# are dead. So read two numbers: how many are dead, and the entropy or cv².
 #
 # ## How strong is each?
 #
@@ -451,7 +439,7 @@ dead_right = 100 * strong[gone[STEPS]].mean()
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-busiest = 100 * strong[range(60), end.argmax(-1)]
+busiest = 100 * strong[range(60), winner]
 shared = dead(end) < 7  # two experts or more work
 reveal(
     "05.strength",
@@ -463,8 +451,8 @@ reveal(
         else ""
     )
     + ". One that is not asked is taught nothing.\n\n"
-    f"Those dead from the start get {100 * strong[gone[0] & gone[STEPS]].mean():.1f} right (guessing would get about 10); those "
-    f"that died later, {100 * strong[~gone[0] & gone[STEPS]].mean():.1f}.",
+    f"Those dead before training and at the end get {100 * strong[gone[0] & gone[STEPS]].mean():.1f} right (guessing would get about 10); those "
+    f"that died while they trained, {100 * strong[~gone[0] & gone[STEPS]].mean():.1f}.",
 )
 
 
@@ -472,20 +460,25 @@ reveal(
 # Drawn: share and strength of all 480 experts.
 def share_and_strength(figure, theme):
     axes = figure.add_subplot()
-    color = torch.where(gone[STEPS], 0, 1)
-    colors = [look.color(name, theme) for name in ("muted", "accent")]
-    for work in (0, 1):
-        mine = color == work
-        axes.scatter(
-            100 * end[mine], 100 * strong[mine], 28, colors[work], alpha=0.5, lw=0
-        )
+    text, muted = look.color("text", theme), look.color("muted", theme)
+    works = ~gone[STEPS]
+    axes.axvline(0, color=look.color("line", theme), lw=1)
+    axes.axhline(10, color=muted, ls="--", lw=1)
+    axes.text(100, 11, "guessing", color=muted, ha="right", va="bottom")
+    idle = torch.linspace(-23, -3, int((~works).sum()))  # beside each other
+    axes.scatter(idle, 100 * strong[~works], 12, muted, alpha=0.6, lw=0)
+    axes.scatter(100 * end[works], 100 * strong[works], 30, text, alpha=0.5, lw=0)
+    axes.text(-13, 101, f"{len(idle)}\ndead", color=muted, ha="center", va="top")
+    at_work = f"{int(works.sum())} at work,\n{int((~shared).sum())} of them alone"
+    axes.text(3, 101, at_work, va="top", fontsize=10.5)
+    axes.set(xlim=(-26, 104), xticks=range(0, 101, 20), ylim=(0, 102))
     axes.set(xlabel="share of the images, %", ylabel="right by itself, %")
 
 
 picture(
     share_and_strength,
-    title="Strong on what it is given: who gets nearly all images reads nearly all",
-    note="All 480 experts of the sixty mixtures; in colour those at work.",
+    title=f"By itself, an expert that works alone gets {busiest[~shared].mean():.0f} % right; a dead one gets {dead_right:.0f} %",
+    note="A dot is one of all 480 experts. The dead have a share below 1 %; they stand beside each other.",
     alt=f"Dead experts get {dead_right:.0f} % right, those that work alone {busiest[~shared].mean():.0f} %, and those that share lie between.",
     height=300,
 )
@@ -493,7 +486,8 @@ picture(
 # %% [markdown]
 # ## Does the stronger one win?
 #
-# A chosen expert learns, so it gets stronger, so it is chosen more. If that is the whole story, nobody should win among equals, of whom none is better than the rest. So:
+# A chosen expert learns, gets stronger, and so is chosen more often. If that is the whole story, nobody should win among experts that
+# are always equally strong. We make them so:
 #
 # - All eight experts start with the *same* parameters.
 # - *Every* expert learns from *every* image, chosen or not, from the loss of its own answer.
@@ -570,7 +564,8 @@ claim(
 # - mixtures with *another router*, under which fewer die (what it does is the secret of lesson 06);
 # - a dense network as large as *one* expert.
 #
-# We do this on plain digits, and on `digits4`: four rotations, each with its own names for the digits. (This takes some twenty seconds.)
+# We do this on the digits from above (*plain digits*), and on `digits4`: four rotations, each with its own names for the digits.
+# (This takes some twenty seconds.)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -637,8 +632,8 @@ reveal(
     says=f"Left alone, they get {collapsed_right.mean():.1f} % right, and with your handicap {kept_right.mean():.1f} %. One expert alone gets "
     f"{plain_one.mean():.1f} %"
     + (
-        ". So on average neither kind beats one expert alone, after 300 steps. And where all work, each learns from a part of the images only, which may be one "
-        "reason why they get fewer right then. It is not the only one: see “another router” below. (Lesson 07 tries it.)"
+        ". So after 300 steps, on average, neither kind beats one expert alone. Where all experts work, each learns from a part of the images only. "
+        "That may be one reason why they get fewer right. (Lesson 07 tests it.)"
         if plain_one.mean() > collapsed_right.mean() - 1
         else ", so others have something to add."
     ),
@@ -647,65 +642,66 @@ reveal(
 
 # %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 # Drawn: all four kinds, on both data sets.
-MARKS = {"left alone": "o", "your handicap": "*", "another router": "s"}
-COLORS = {"left alone": "muted", "your handicap": "accent", "another router": "text"}
+def in_rows(figure, theme):
+    """A row for each kind: a small dot for each seed, a large one for their mean."""
+    axes = figure.add_subplot()
+    line, muted = look.color("line", theme), look.color("muted", theme)
+    colors = {"your handicap": "accent", "one expert alone": "muted"}
+    small = {"ms": 5, "alpha": 0.35, "mew": 0}
+    for name, kinds in on_both.items():
+        middle = sum(means[name].values()) / len(kinds)
+        top = axes.get_xaxis_transform()
+        axes.text(middle, 1, name, transform=top, weight="bold", ha="center")
+        for y, (kind, (n_dead, of)) in enumerate(kinds.items()):
+            color = look.color(colors.get(kind, "text"), theme)
+            axes.axhline(y, color=line, lw=0.8, zorder=0)
+            axes.plot(of, y + torch.linspace(-0.1, 0.1, 20), "o", color=color, **small)
+            axes.plot(of.mean(), y, "o", ms=10, color=color)
+            at = {"x": of.mean(), "ha": "center", "color": color}
+            right_on_average = f"{of.mean():.1f} %"
+            axes.text(y=y - 0.2, s=right_on_average, va="bottom", weight="bold", **at)
+            if n_dead is not None:
+                axes.text(y=y + 0.2, s=f"{n_dead.mean():.1f} dead", va="top", **at)
+    axes.set_yticks(range(4), kinds)
+    if is_narrow(figure):  # labels above the rows
+        axes.set_yticks([])
+        for y, kind in enumerate(kinds):
+            at = axes.get_yaxis_transform()
+            axes.text(0, y - 0.4, kind, transform=at, color=muted, va="bottom")
+    axes.set(ylim=(3.4, -0.65), xlabel="% right")
+    axes.margins(x=0.12)
+    axes.spines["left"].set_visible(False)
 
 
-def dead_and_right(figure, theme):
-    """A small mark for each seed, a large one for their mean."""
-    panels = figure.subplots(*((2, 1) if is_narrow(figure) else (1, 2)), sharex=True)
-    text, muted = look.color("text", theme), look.color("muted", theme)
-    for axes, (name, (kinds, one)) in zip(panels, on_both.items(), strict=True):
-        axes.axhline(one.mean(), color=muted, ls="--", lw=1)
-        above = "bottom" if axes is panels[0] else "top"  # where no mark lies
-        axes.text(
-            3.4, one.mean(), "one expert alone", color=muted, ha="center", va=above
-        )
-        beside_each_other = torch.linspace(-0.15, 0.15, 20)
-        for kind, (n_dead, of) in kinds.items():
-            color = look.color(COLORS[kind], theme)
-            small = {"ms": 4, "color": color, "alpha": 0.5}
-            axes.plot(n_dead + beside_each_other, of, MARKS[kind], **small)
-            middle = n_dead.mean(), of.mean()
-            large = {"ms": 11, "color": color, "mec": text, "label": kind}
-            axes.plot(*middle, MARKS[kind], ls="", **large)
-        axes.set(xlim=(-0.9, 7.6), xlabel="dead experts of 8", ylabel="% right")
-        axes.set_title(name, loc="left", color=muted, fontsize=11)
-        axes.margins(y=0.15)
-    figure.legend(
-        *panels[0].get_legend_handles_labels(),
-        loc="outside upper left",
-        ncols=2 if is_narrow(figure) else 3,
-    )
-
-
-on_both = {"plain digits": (plain, plain_one), "digits4": (four, four_one)}
+on_both = {
+    "digits4": four | {"one expert alone": (None, four_one)},
+    "plain digits": plain | {"one expert alone": (None, plain_one)},
+}
 means = {
     data: {kind: of.mean() for kind, (_, of) in kinds.items()}
-    | {"one expert": one.mean()}
-    for data, (kinds, one) in on_both.items()
+    for data, kinds in on_both.items()
 }
 best = {data: max(of, key=of.get) for data, of in means.items()}
 picture(
-    dead_and_right,
+    in_rows,
     title="Plain digits need one expert; on digits4 another router is best"
-    if means["plain digits"]["one expert"] > max(means["plain digits"].values()) - 0.5
+    if max(means["plain digits"].values()) < plain_one.mean() + 0.5
     and best["digits4"] == "another router"
     else f"Best on plain digits: {best['plain digits']}; best on digits4: {best['digits4']}",
-    note="Small: twenty seeds of each kind, shifted sideways. Large: their means. Dashed: a dense network as large as one expert. The two "
-    "scales differ.",
+    note="Small: twenty seeds of each kind. Large: their mean, with the mean number of dead experts of 8.",
     alt="; ".join(
         f"{data}: "
         + ", ".join(f"{kind} {of:.1f} % right" for kind, of in found.items())
         for data, found in means.items()
     ),
-    height=320,
-    narrow_height=560,
+    height=340,
+    narrow_height=540,
 )
 
 # %% [markdown]
 # On `digits4` one expert is not enough: mixtures that are left alone keep about two, and do better. With your handicap more experts work,
-# and the mixtures get fewer right than those left alone. Another router is best, after these 300 steps. So the number of dead alone does not tell which kind is better.
+# but the mixtures get no more right than those left alone. Another router is best, after these 300 steps. So the number of dead experts
+# alone does not tell which kind is better.
 
 # %% tags=["measure"]
 # Claim 05.4.
@@ -724,9 +720,9 @@ claim(
 # %% [markdown]
 # ## Let it happen in your hands
 #
-# So far you saw single moments. Now watch a collapse step by step. This mixture trains in the page, on points that lie away from the
-# origin, like raw pixels. How many work when it stops? Then
-# change the seed, or what you like: can you get more of them to work? (The Switch loss that it offers is lesson 07's.)
+# So far you saw a few steps only. Now watch a collapse from step to step. This mixture trains in the page, on points that lie
+# away from the origin, like raw pixels. How many experts work when it stops?
+# Then change the seed, or what you like: can you get more of them to work? (The Switch loss that it offers is lesson 07's.)
 
 # %% tags=["playground", "nbval-ignore-output"]
 playground(preset="revive")
@@ -746,12 +742,14 @@ quiz("05")
 # ## Recap
 #
 # - Read two numbers: how many experts are dead, and the entropy or cv² of the shares.
-# - Left alone on raw digits, with one expert chosen, every mixture that we tried collapsed. Many experts are dead untrained; most of the
-#   others die in ten steps (of Adam, at a rate of 0.01). A start at which nobody is dead does not prevent it; making the mean logits equal at each step does.
-# - An expert is strong on what it is given: one that gets all images reads them alone, dead ones are close to guessing. But a winner need
-#   not be stronger: among equals, one still takes everything.
-# - On plain digits one expert alone reads, on average, as well as any of these kinds of mixtures, and after 300 steps those that are left alone are the better
-#   ones. On `digits4`, after as many, another router is best, and your handicap, which keeps most experts at work, is worst of the three.
+# - Left alone on raw digits, with one expert chosen, every mixture that we tried collapsed. Many experts are dead before training; most
+#   of the others die in ten steps (of Adam, at a rate of 0.01). A start at which nobody is dead does not prevent it; making the mean
+#   logits equal at each step does.
+# - An expert learns from what it is given: one that gets all images reads nearly all of them by itself; dead ones are close to guessing.
+#   But a winner need not be stronger: among equals, one still takes everything.
+# - After 300 steps on plain digits, one expert alone reads, on average, as well as any of these kinds of mixtures, and those that are
+#   left alone are the best of the mixtures. On `digits4` another router is best; your handicap keeps most experts at work, but there,
+#   too, does no better than none.
 #
 # **Sources.** The self-reinforcing imbalance: [Eigen et al. 2013](https://arxiv.org/abs/1312.4314), section 3, and
 # [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538), section 4. Squared coefficient of variation: the same,
