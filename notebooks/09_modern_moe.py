@@ -141,8 +141,8 @@ def true_of(choices, *verdicts):
 # %% [markdown]
 # ## What models chose
 #
-# A model on the Hugging Face hub comes with a `config.json`, which holds the layer's choices. Here are lines of two: Mixtral 8x7B's, of
-# 2023, and below them, printed, those of Kimi K3, of 2026. How many experts does a token ask in a layer of each?
+# A model on the Hugging Face hub comes with a `config.json`, which holds the layer's choices. Below are lines of two such files:
+# first of Mixtral 8x7B (2023), then, printed, of Kimi K3 (2026). How many experts does a token ask in a layer of each?
 
 # %%
 mixtral = {
@@ -175,32 +175,35 @@ def row(model):
     c = model.choices
     experts = f"{c.num_experts_per_tok} of {c.num_experts + c.zero_expert_num}"
     others = [gate(model), f"{c.n_shared_experts or ''}", f"{c.expert_width:,}"]
-    return [f"{model.total / 1e9:,g}", experts, *others, str(model.year)]
+    return [experts, *others]
 
 
 recent = [gate(model) for model in mixtures.values() if model.year >= 2025]
 biased = [name for name in recent if "bias" in name]
+two = "Mixtral 8x7B", "Kimi K3"
 table(
-    ["", "total", "experts", "gate", "shared", "neurons", "year"],
+    ["", "experts", "gate", "shared", "neurons"],
     {
-        name + " ●" * (name in ("Mixtral 8x7B", "Kimi K3")): row(model)
+        f"{name}, {model.year}{' ●' * (name in two)}": row(model)
         for name, model in mixtures.items()
     },
     title=f"{len(biased)} of {len(recent)} models since 2025 choose with a bias",
-    note="●: the two above. Total: parameters, in billions, as published. Experts: chosen for a token, of all in a layer (256 of LongCat's do "
-    "nothing). Gate: how logits become weights. Shared: experts for every token. Neurons: of one expert.",
+    note="●: the two above. Experts: chosen for a token, of all in a layer (256 of LongCat's do nothing). Gate: how logits become "
+    "weights. Shared: experts for every token. Neurons: of one expert.",
 )
 
 # %% [markdown]
-# A token asks 2 of Mixtral's 8 experts. In Kimi K3 it asks 16 of 896, and 2 **shared** ones, which every token asks. The column *gate*
-# shows two more changes. Many models choose with a bias, which moves until the experts are even (lesson 07). And many take a
-# **sigmoid** in place of the softmax. It scores each expert by itself, so the scores need not add up to 1. (√softplus does the same.)
+# A token asks 2 of Mixtral's 8 experts. In Kimi K3 it asks 16 of 896, and also 2 **shared** experts, which work for every token.
+#
+# The column *gate* shows two more changes. Many models choose with a bias, which moves until the experts are even (lesson 07). And
+# many take a **sigmoid** in place of the softmax. It scores each expert by itself, so the scores need not add up to 1. (√softplus
+# does the same.)
 #
 # ## Count the active parameters
 #
 # A config is all you need to count parameters: the **total**, and those that are **active** for one token.
 #
-# **Your turn.** How many are active? One line. In each layer, `resting` experts are not used for this token. Everything else is active.
+# **Your turn.** How many are active? One line. In each layer, `resting` experts do not work for this token. Everything else does.
 
 
 # %% tags=["exercise"]
@@ -250,10 +253,10 @@ least = min(m.active / m.total / k_of_e(m) for m in mixtures.values())
 reveal(
     "09.active",
     k3.active / 1e9,
-    says=f"The chosen experts have {k3_parts['experts']:.0f} of them, about as the page says. But all the rest works for every token: attention "
-    f"has {attention:.0f}, the shared experts {shared_ones:.0f}, and all else {others:.0f}. Mixtral has "
-    f"little beside its experts, so there 2/8 was nearly right.\n\nIn every model of the table, the active share is at least {least:.2f} "
-    "times k/E, the share of experts that a token asks. The slider below shows each model.",
+    says=f"Of these {k3.active / 1e9:.0f} billion, the chosen experts have {k3_parts['experts']:.0f}, about as the page says. But all the rest works "
+    f"for every token: attention has {attention:.0f}, the shared experts {shared_ones:.0f}, and all else {others:.0f}. Mixtral has "
+    f"little beside its experts, so there 2/8 was nearly right.\n\nCall the share of experts that a token asks k/E. In every model of the "
+    f"table, the active share is at least {least:.2f} times k/E. The slider below shows each model.",
 )
 
 
@@ -262,11 +265,12 @@ reveal(
 def active(name):
     model = mixtures[name]
     idle = " for tokens that ask no idle expert" * bool(model.choices.zero_expert_num)
-    millions = {part: 1000 * n for part, n in active_parts(model).items()}
+    billions = dict(sorted(active_parts(model).items(), key=lambda part: -part[1]))
+    texts = {part: f"{n:.2g}" for part, n in billions.items()}
     return message(
         f"{model.active / model.total:.1%} is active, k/E is {k_of_e(model):.1%}",
-        f"Of {model.total / 1e9:,g} billion, {model.active / 1e9:g} are active{idle}, as published. Below: millions, counted from the config, the embedding, too.",
-    ) + bars(millions, "million active parameters", strong=["experts"])
+        f"Of {model.total / 1e9:,g} billion, {model.active / 1e9:g} are active{idle}, as published. Below: billions, counted from the config, the embedding, too.",
+    ) + bars(billions, "billion active parameters", ["experts"], texts=texts)
 
 
 sweep(active, name=("Model", [*reversed(mixtures)]))  # the newest first
@@ -274,14 +278,16 @@ sweep(active, name=("Model", [*reversed(mixtures)]))  # the newest first
 # %% [markdown]
 # ## When is a sentence right?
 #
-# A sentence promises a **gain**. We measure it over twenty seeds. The sentence is *right* if the 95 % interval of the mean gain is
-# above zero, *wrong* if it is below, and *unclear* if zero lies in it. If it promises two gains, it is right if both are, wrong if
-# one is wrong, and otherwise unclear. We print the gain in accuracy, and its interval in brackets.
+# A sentence promises a **gain**. We measure it over twenty seeds. The 95 % interval of the mean gain decides. The sentence is
 #
-# Luck has a part, too: about one in twenty comparisons without any effect ends right or wrong. Most sentences are judged under more
-# than one condition. You speak first.
+# - *right* if the whole interval is above zero,
+# - *wrong* if the whole interval is below zero,
+# - *unclear* if zero lies in it.
 #
-# **Your turn.** Three lines. Each sentence below will be judged by your `verdict`.
+# If it promises two gains, it is right if both are right, wrong if one is wrong, and otherwise unclear. Luck plays a part, too: about
+# one in twenty comparisons without any effect ends right or wrong.
+#
+# **Your turn.** Three lines. Your `verdict` will judge each sentence below. We print the mean gain, and its interval in brackets.
 
 
 # %% tags=["exercise"]
@@ -304,15 +310,15 @@ verdict = check("09.verdict", verdict)
 # Balance is measured over a set of tokens. Which set? A large model trains on many machines. Each gets a small part of the batch, a
 # **micro-batch**: a few texts, perhaps all of one kind. Each machine may compute its own Switch loss.
 #
-# **Your turn.** `group` says which machine holds each token. (The numbers may have gaps: 0, 2, 5.) Compute the loss of each group's
-# tokens, and then the mean of these losses: two lines. `loss` takes `(probs, indices)`, like your `switch_loss` of lesson 07.
+# **Your turn.** `group` says which machine holds each token. Each element of `rows` marks the tokens of one machine. Return the mean
+# of the machines' losses: one line. `loss` takes `(probs, indices)`, like your `switch_loss` of lesson 07.
 
 
 # %% tags=["exercise"]
 def micro_loss(loss, probs, indices, group):
     """probs (T, E), chosen (T, k), group of each token (T,) -> mean of the losses."""
+    rows = [group == g for g in group.unique()]  # True for the group's own tokens
     ### BEGIN SOLUTION
-    rows = [group == g for g in group.unique()]
     return sum(loss(probs[own], indices[own]) for own in rows) / len(rows)
     ### END SOLUTION
 
@@ -322,18 +328,18 @@ micro_loss = check("09.micro_loss", micro_loss)
 
 # %% [markdown]
 # Now the four rules of `digits4` stand for four kinds of text. Twenty mixtures (8 experts of 8 neurons, one chosen, 400
-# steps) are balanced over the *whole batch*, and twenty in four *groups of one rule* each. (This takes half a minute.)
+# steps) are balanced over the *whole batch*, and twenty others in four *groups of one rule* each. (This takes half a minute.)
 #
-# **Specialisation** says how much the choice of expert tells about the rule. 0 is nothing, and 1 is one expert for each rule. Eight
-# experts that share the images evenly stay below 1, since two must share a rule.
+# **Specialisation** says how much the choice of expert tells about the rule. 0 is nothing, and 1 is one expert for each rule. (Eight
+# experts that share the images evenly stay below 1, since two must share a rule.)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
     "09.qiu",
     "Qiu et al. (2025) compute the loss over the whole batch: it “yields excellent performance gains” and “also greatly improves the domain "
-    "specialization of MoE experts”. So, against groups of one rule, it promises two gains: accuracy and specialisation. Is that right here, with a "
-    "Switch loss of 0.1, and with a weaker one of 0.01?",
+    "specialization of MoE experts”. So it promises two gains over groups of one rule: in accuracy and in specialisation. Is that right here, "
+    "with a Switch loss of 0.1, and with a weaker one of 0.01?",
     choices=either("with 0.1", "with 0.01"),
 )
 
@@ -401,25 +407,25 @@ assert torch.allclose(by_rows, by_tables, atol=1e-4)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-QIU = "Qiu 2025, loss of 0.1:\nwhole batch over groups"
+QIU = "Qiu: whole batch, loss of 0.1"
 QIU_WEAK = QIU.replace("0.1", "0.01")
 gained, kept = {}, {}
 for trial, c in ((QIU, 0.1), (QIU_WEAK, 0.01)):
     (ours, right), (theirs, their_right) = by_coefficient[c]
     gained[c] = right - their_right
     kept[c] = special(ours) - special(theirs)
-    judge(trial, {"points": gained[c]}, kept[c])
+    judge(trial, {"": gained[c]}, kept[c])
 in_short = {"right": "gains", "wrong": "loses", "unclear": "is unclear"}
 reveal(
     "09.qiu",
     true_of(either("with 0.1", "with 0.01"), heard[QIU][0], heard[QIU_WEAK][0]),
     says=f"With 0.1 the sentence is {heard[QIU][0]}: the whole batch gains {in_words(gained[0.1])} points, and specialisation is {special(whole).mean():.2f}, against "
-    f"{special(by_rule).mean():.2f} in groups. With 0.01 it is {heard[QIU_WEAK][0]}: specialisation {in_short[verdict(kept[0.01])]}, {in_words(kept[0.01])}, "
+    f"{special(by_rule).mean():.2f} in groups.\n\nWith 0.01 it is {heard[QIU_WEAK][0]}: specialisation {in_short[verdict(kept[0.01])]}, {in_words(kept[0.01])}, "
     f"and accuracy {in_short[verdict(gained[0.01])]}, {in_words(gained[0.01])} points.\n\n"
-    "Why? Take four tokens of two rules, and two experts that keep to a rule each. Over the whole batch, your `micro_loss` is "
-    f"{together:.1f}: perfectly even. In groups of one rule it is {apart:.1f}, the worst for two experts, since in each group one expert does "
-    "everything. The more evenly every expert serves every rule, the lower it is, so little specialisation is left. The cure: the machines add up "
-    "their counts, and compute the loss from those. (With 0.01 that pull is ten times weaker.)",
+    "Why? Take four tokens of two rules, and two experts, each with a rule of its own. Over the whole batch, your `micro_loss` is "
+    f"{together:.1f}: perfectly even. In groups of one rule it is {apart:.1f}, the worst for two experts: in each group, one expert does "
+    "everything. So this loss pushes every expert to serve every rule, and little specialisation is left. (With 0.01, it pushes ten times less.) "
+    "The cure: the machines add up their counts, and compute the loss from those.",
 )
 
 
@@ -473,8 +479,8 @@ claim(
 # Another choice is lesson 07's **bias**, without any loss. After each step, it goes up by a fixed rate for experts below the mean load,
 # and down for those above it.
 #
-# Like Wang et al., we take a sigmoid gate, with the bias and with the losses, and a rate of 0.001. (In lesson 07, with a softmax and
-# raw pixels, that rate was too slow. This takes some seconds.)
+# Like Wang et al., we take a sigmoid gate, for the bias and for the losses. The rate is 0.001. (With lesson 07's softmax and raw
+# pixels, that was too slow.)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -506,22 +512,20 @@ ways["softmax with a loss of 0.1"] = whole_right, whole_busy
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-WANG = "Wang 2024, with a sigmoid:\na bias over a loss of 0.1"
+WANG = "Wang: bias over a loss of 0.1"
 WANG_WEAK = WANG.replace("0.1", "0.01")
-WANG_SOFTMAX = WANG.replace("with a sigmoid", "over a softmax")
 right, busy = zip(*ways.values(), strict=True)
 ahead = [right[2] - other for other in right]  # the bias over each way
-for trial, way in ((WANG, 0), (WANG_WEAK, 1), (WANG_SOFTMAX, 4)):
-    judge(trial, {"points": ahead[way]}, busy[way] - busy[2])
+for trial, way in ((WANG, 0), (WANG_WEAK, 1)):
+    judge(trial, {"": ahead[way]}, busy[way] - busy[2])
 reveal(
     "09.wang",
     true_of(either("against 0.01", "against 0.1"), heard[WANG_WEAK][0], heard[WANG][0]),
     says=f"Against 0.1 the sentence is {heard[WANG][0]}: {in_words(ahead[0])} points. Against 0.01 it is {heard[WANG_WEAK][0]}: {in_words(ahead[1])} points. "
     "The table below has the load.\n\n"
-    f"But both sides have a sigmoid here. Against our softmax with 0.1 it would be {heard[WANG_SOFTMAX][0]}: {in_words(ahead[4])} points. "
-    "With another rate of the bias, the verdicts may change: see Try it 2.\n\n"
     "Does the bias gain, or does the loss cost? Compared with mixtures without any "
-    f"balance, the bias is at {in_words(ahead[3])} points, and the loss of 0.1 at {in_words(right[0] - right[3])}.",
+    f"balance, the bias is at {in_words(ahead[3])} points, and the loss of 0.1 at {in_words(right[0] - right[3])}. "
+    "(With another rate of the bias, the verdicts may change: see Try it 2.)",
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -543,7 +547,7 @@ table(
 # ## How many experts?
 #
 # A token asks one expert, however many there are. So more experts look free. But to choose, the router compares the token with
-# every one of them.
+# each of them.
 #
 # **Your turn.** How many multiplications does a mixture do for a token of 64 numbers? One line. For each expert, the router has a row
 # of 64 weights. Each neuron that works multiplies 64 numbers on the way in, and 10 on the way out.
@@ -576,8 +580,7 @@ for n in counts:
         whole_right if n == E else learn(lambda n=n: mixture(n), n=n_seeds)[1][400]
     )
     many[n] = trained[:20]
-FEDUS = "Fedus 2021, 16 over 2:\nequal experts"
-fixed = judge(FEDUS, {"points": many[16] - many[2]})
+fixed = judge("Fedus: 16 over 2, equal experts", {"": many[16] - many[2]})
 # So wide that 2 experts cost as much as 16.
 wide = round((multiplications(16, 8, 1) - 64 * 2) / NEURON)
 
@@ -586,8 +589,8 @@ wide = round((multiplications(16, 8, 1) - 64 * 2) / NEURON)
 guess(
     "09.router",
     f"With equal experts the sentence is {fixed}: 16 experts gain {in_words(many[16] - many[2])} points over 2. But by your count, the 2 do "
-    f"{multiplications(2, 8, 1):,} multiplications, and the 16 do {multiplications(16, 8, 1):,}, the router {64 * 16:,} of them. For about as many, each of the "
-    f"2 experts can have {wide} neurons. By how many points are 16 experts of 8 neurons ahead of these 2? (Below 0: behind.)",
+    f"{multiplications(2, 8, 1):,} multiplications, and the 16 do {multiplications(16, 8, 1):,}, of which the router does {64 * 16:,}. At about that cost, each of "
+    f"the 2 experts can have {wide} neurons. By how many points are 16 experts of 8 neurons ahead of 2 experts of {wide}? (Below 0: behind.)",
     slider=(-4, 8, 0.5, "points"),
 )
 
@@ -604,16 +607,14 @@ best = max(lead, key=lambda n: lead[n].mean().item())
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-FEDUS_PAID = FEDUS.replace("equal experts", "equal multiplications")
-paid = judge(FEDUS_PAID, {"points": over_wide})
-gained = [f"{(many[2 * n] - many[n]).mean():.1f}" for n in counts[:-1]]
+paid = judge("Fedus: 16 over 2, equal cost", {"": over_wide})
 reveal(
     "09.router",
     over_wide.mean(),
-    says=f"At equal multiplications the sentence is {paid}: {in_words(over_wide)} points. (Over thirty seeds, because it is close.) "
-    f"Why? With 16 experts, the router does {64 * 16:,} of the multiplications, and the chosen expert {NEURON * 8:,}. With 2, these are {64 * 2:,} and {NEURON * wide:,}.\n\n"
-    f"With equal experts, each doubling, from 1 to 16, gained: {', '.join(gained)} points.\n\n"
-    "And beside a dense network, which needs no router? The picture shows it.",
+    says=f"At equal cost the sentence is {paid}: {in_words(over_wide)} points, over thirty seeds.\n\n"
+    f"Why? With 16 experts, the router does {64 * 16:,} of the multiplications, and the chosen expert {NEURON * 8:,}. With 2, the router does {64 * 2:,}, "
+    f"and the chosen expert {NEURON * wide:,}.\n\n"
+    "A dense network needs no router. The picture compares it with mixtures that cost as much.",
 )
 
 
@@ -627,17 +628,18 @@ def line(x, runs, **style):
 
 curves(
     {
-        "mixture": line(counts, many, marker="●"),
-        "dense": line(counts, as_dense, dash="--", color="muted"),
+        "mixture": line(counts, many, color="accent", marker="●"),
+        "dense, at\nequal cost": line(counts, as_dense, dash="--", color="muted"),
     },
-    title=f"At equal multiplications, {best} experts are {lead[best].mean():.0f} points ahead of a dense network, "
+    title=f"At equal cost, {best} experts are {lead[best].mean():.0f} points ahead of a dense network, "
     f"16 are {lead[16].mean():.0f}",
-    note="digits4, standardised, 400 steps, means over twenty seeds and their 95 % intervals, test images. Dashed: a dense "
-    "network of at least as many multiplications as the mixture (rounded up to whole neurons), the router counted, but for a single expert, which needs none.",
-    x="experts",
+    note="digits4, standardised, 400 steps, means over twenty seeds and their 95 % intervals, test images. Dashed: a dense network of at least as many "
+    "multiplications as the mixture (whole neurons; the router counts, but a single expert needs none).",
+    x="experts of the mixture",
     y="% right",
     log="x",
     xticks=counts,
+    yticks=[75, 80, 85, 90],
 )
 
 # %% tags=["measure"]
@@ -655,12 +657,12 @@ claim(
 # %% [markdown]
 # ## Finer, and one for everybody
 #
-# Cut each expert into two, and choose twice as many. As many neurons work as before, in far more combinations. But twice as many
-# experts need a router with twice as many rows. So three mixtures meet:
+# Cut each expert into two, and choose twice as many. As many neurons work as before, in far more combinations. But the router needs
+# twice as many rows. So we compare three mixtures:
 #
 # - **A**, before the cut: 8 experts of 8 neurons, 1 chosen.
 # - **B**, after the cut: 16 experts of 4 neurons, 2 chosen.
-# - **C**: 8 experts of 15 neurons, 1 chosen. It costs about as much as B, the router counted.
+# - **C**, as costly as B, with its router: 8 experts of 15 neurons, 1 chosen.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -683,16 +685,14 @@ four_chosen, two_shared = (
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-at_size = "Krajewski 2024, finer:\nequal neurons"
-at_cost = "Krajewski 2024, finer:\nequal multiplications"
 said = (
-    judge(at_size, {"points": finer - whole_right}),
-    judge(at_cost, {"points": finer - large}),
+    judge("Krajewski: finer, equal neurons", {"": finer - whole_right}),
+    judge("Krajewski: finer, equal cost", {"": finer - large}),
 )
 reveal(
     "09.finer",
     true_of(["A and C", "C alone", "A alone", "neither"], *said[::-1]),
-    says=f"Against A, with as many neurons, the sentence is {said[0]}: {in_words(finer - whole_right)} points for B. "
+    says=f"Against A, with as many neurons at work, the sentence is {said[0]}: {in_words(finer - whole_right)} points for B. "
     f"Against C, at equal cost, it is {said[1]}: {in_words(finer - large)} points for B. But C holds {8 * 15} neurons, and B {16 * 4}.\n\n"
     f"Here the router does {64 * 16 / multiplications(16, 4, 2):.0%} of B's work. In Kimi K3 it has "
     f"{k3_parts['router'] / (k3.counted.active / 1e9):.1%} of the active parameters, so there a router of twice the size adds little.",
@@ -710,18 +710,16 @@ guess(
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-DAI = "Dai 2024:\none shared, one chosen"
-DAI_TWO = "Dai 2024:\ntwo shared, two chosen"
-by_one = judge(DAI, {"points": shared - finer})
-by_two = judge(DAI_TWO, {"points": two_shared - four_chosen})
+by_one = judge("Dai: one shared, one chosen", {"": shared - finer})
+by_two = judge("Dai: two shared, two chosen", {"": two_shared - four_chosen})
 has_one = [model.year for model in mixtures.values() if model.choices.n_shared_experts]
 years = [model.year for model in mixtures.values()]
 reveal(
     "09.shared",
     by_one,
-    says=f"{in_words(shared - finer)} points with a shared expert.\n\n"
-    "But then the router chooses only one. Let it choose two of 14, beside two shared ones, against four of 16, all of 2 neurons: "
-    f"this is {by_two}, {in_words(two_shared - four_chosen)} points.\n\n"
+    says=f"The sentence is {by_one}: {in_words(shared - finer)} points with a shared expert.\n\n"
+    "But here the router chooses only one expert. Now let four experts of 2 neurons work: two shared and two chosen of 14, against four chosen "
+    f"of 16. Then the sentence is {by_two}: {in_words(two_shared - four_chosen)} points.\n\n"
     f"Of the {len(years)} models in the table, {len(has_one)} have a shared expert"
     f"{', all of 2026 among them' * (has_one.count(2026) == years.count(2026))}.",
 )
@@ -732,8 +730,8 @@ reveal(
 # Has somebody trained a dense network already? Then there is **upcycling**: each expert starts as a copy of that network, and the
 # router starts anew. Does that save training? Two papers seem to disagree.
 #
-# **Your turn.** Make the experts. (`copy.deepcopy` copies a network.) Training must change each copy by itself, so they cannot share
-# parameters.
+# **Your turn.** Make the experts: one line. (`copy.deepcopy` copies a network.) Training must change each copy by itself, so they
+# cannot share parameters.
 
 
 # %% tags=["exercise"]
@@ -751,32 +749,32 @@ upcycle = check("09.upcycle", upcycle)
 
 # %% [markdown]
 # Twenty dense networks of 8 neurons train for 800 steps. From each we make a mixture, and train it for 400 steps with a Switch loss of
-# 0.1. Beside them stand twenty mixtures *from scratch*, those of the whole batch above. (This takes half a minute.) The two papers:
+# 0.1. We compare these with mixtures *from scratch*, those of the whole batch above. (This takes half a minute.) The two papers:
 #
 # - Nakamura et al. (2025): upcycling “leads to initial performance gains”, but “the training progresses slower than when trained
 #   from scratch, leading to suboptimal performance in the long term”.
-# - Komatsuzaki et al. (2022) train on after upcycling, for about half of the dense network's cost. Then their models “also outperform
+# - Komatsuzaki et al. (2022): after further training for about half of the dense network's cost, upcycled models “also outperform
 #   sparse models trained from scratch on 100% of the initial dense pretraining computation budget”.
 #
-# In our mixtures, that means:
+# The table says what this means for our mixtures.
 
 # %% tags=["draw", "nbval-ignore-output"]
-# Drawn: who is promised to lead, by what the dense network cost.
+# Drawn: who is promised to lead.
 dense_steps = 800
 per_step = {"dense": 8 * NEURON, "mixture": multiplications(E, 8, 1)}
 as_mixture = dense_steps * per_step["dense"] / per_step["mixture"]
 budget = max(step for step in WATCHED if step <= as_mixture)
 half = max(step for step in WATCHED if step <= as_mixture / 2)
 table(
-    ["", "upcycled train on for", "from scratch train for", "promised to lead"],
+    ["", "upcycled", "scratch", "promised to lead"],
     {
-        "Nakamura et al., early": ["50 steps", "50 steps", "upcycled"],
-        "Nakamura et al., late": ["400 steps", "400 steps", "from scratch"],
-        "Komatsuzaki et al.": [f"{half} steps", f"{budget} steps", "upcycled"],
+        "Nakamura, early": ["50 steps", "50 steps", "upcycled"],
+        "Nakamura, late": ["400 steps", "400 steps", "scratch"],
+        "Komatsuzaki": [f"{half} steps", f"{budget} steps", "upcycled"],
     },
     title="What the two papers promise for our mixtures",
-    note=f"Last row: {dense_steps} dense steps cost as much as {as_mixture:.0f} of the mixture, whose router costs extra. Of the steps that we watch, "
-    f"{budget} is the nearest below that, and {half} the nearest below its half.",
+    note=f"Steps: of the mixture, after upcycling or from scratch. Last row: {dense_steps} dense steps cost as much as {as_mixture:.0f} of the mixture (its router works, "
+    f"too). Of the steps that we watch, {budget} is the nearest below that, and {half} the nearest below its half.",
 )
 
 # %% tags=["guess", "nbval-ignore-output"]
@@ -819,13 +817,11 @@ late = upcycled[half] - scratch[budget]
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-NAKAMURA = "Nakamura 2025"
-KOMATSUZAKI = "Komatsuzaki 2022, upcycled:\nahead of twice the steps"
 gains = {
-    "upcycled ahead, 50 steps": upcycled[50] - scratch[50],
-    "scratch ahead, 400 steps": scratch[400] - upcycled[400],
+    ": upcycled, 50 steps": upcycled[50] - scratch[50],
+    ": scratch, 400 steps": scratch[400] - upcycled[400],
 }
-said = judge(NAKAMURA, gains), judge(KOMATSUZAKI, {"points": late})
+said = judge("Nakamura", gains), judge("Komatsuzaki: half the steps", {"": late})
 reveal(
     "09.papers",
     true_of(papers, *said[::-1]),
@@ -864,9 +860,10 @@ def both_axes(figure, theme):
         theme,
         lines,
         x="steps of the mixture",
-        y="ahead of scratch, points",
+        y="points ahead of scratch",
         log="x",
         xticks=[*leads],
+        yticks=[0, 3, 6, 9],
     )
     lines = {
         "scratch": paid_for(scratch, "mixture", marker="●"),
@@ -918,9 +915,8 @@ claim(
 # %% [markdown]
 # ## The referee's verdicts
 #
-# Here is nearly all that you judged. Qiu, Fedus, Krajewski and Dai have two rows each, and Wang has three: one sentence, several
-# conditions. Does the verdict stay? (A different verdict need not mean a different effect: where two intervals overlap, the picture
-# cannot tell.)
+# Here is what you judged: most sentences under two conditions. Does the verdict stay? (Where the two intervals overlap, the verdicts
+# may differ although the effects do not.)
 #
 # Wrong *here* does not refute a paper, whose models and data are far larger. So ask of every such sentence: at which cost, after how
 # many steps, with which coefficient, and against what?
@@ -929,16 +925,16 @@ claim(
 # Drawn: what sources say, and what was measured here.
 MARKS = {"right": "✓", "wrong": "✗", "unclear": "?"}
 found = [said for said, *_ in heard.values()]
-rows = {
-    f"{MARKS[said]} {trial}" + f":\n{what}" * (len(points) > 1): estimate(gain)
-    for trial, (said, points) in heard.items()
-    for what, gain in points.items()
-}
+rows = {}
+for trial, (said, points) in heard.items():
+    for what, gain in points.items():
+        interval = in_words(gain).partition(" ")[2]
+        rows[f"{MARKS[said]} {trial}{what}\n{interval}"] = estimate(gain)
 interval_chart(
     rows,
     title=f"Of {len(heard)} comparisons, {found.count('right')} end right here, {found.count('wrong')} wrong, {found.count('unclear')} unclear",
-    note="✓ right, ✗ wrong, ? unclear. Nakamura's sentence promises two gains: one comparison, two rows (in the second, a lead of scratch is "
-    "the gain). Judged, but not drawn: Qiu's specialisation and Wang's load. digits4, standardised, means and 95 % intervals over twenty seeds (Fedus at equal multiplications: thirty).",
+    note="✓ right, ✗ wrong, ? unclear. In brackets: the 95 % interval. Nakamura's sentence promises two gains: one comparison, two rows (in the second, a lead "
+    "of scratch is the gain). Judged, but not drawn: Qiu's specialisation and Wang's load. digits4, standardised, means over twenty seeds (Fedus at equal cost: thirty).",
     colors={row: {"✓": "holds", "✗": "fails"}.get(row[0], "muted") for row in rows},
     unit="points gained (below 0: lost)",
     zero=0,
@@ -955,8 +951,8 @@ mine = my_moe()
 # %% [markdown]
 # ## Try it
 #
-# 1. Let the dense networks train for 100 steps only before they are copied: `dense_steps = 100` in *Counted: what the dense network
-#    cost*. Run that cell and the next four. Does either paper's verdict change?
+# 1. Let the dense networks train for 100 steps only before they are copied: `dense_steps = 100` in *Drawn: who is promised to lead*.
+#    Run that cell and the next four. Does either paper's verdict change?
 # 2. Wang et al.'s sentence with a faster bias: `RATE = 0.03` in *Measured: a sigmoid gate*, and run it and the next two cells. Do
 #    both verdicts stay?
 #

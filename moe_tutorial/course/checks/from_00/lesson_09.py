@@ -107,9 +107,9 @@ class Squares:
 @checks(
     "09.micro_loss",
     hints=(
-        "`group == g` is True for the tokens of group g, and `group.unique()` lists the groups.",
-        "With `own = group == g`, the loss of one group is `loss(probs[own], indices[own])`.",
-        "`sum(loss(probs[own], indices[own]) for own in rows) / len(rows)`, where `rows` has the `own` of each group.",
+        "Each `own` in `rows` is True for the tokens of one group, so `probs[own]` are their probabilities.",
+        "The loss of one group is `loss(probs[own], indices[own])`.",
+        "`sum(loss(probs[own], indices[own]) for own in rows) / len(rows)`",
     ),
     mistakes={
         "You add the groups' losses up. Their mean is asked for.": " / len(rows) => ",
@@ -129,11 +129,9 @@ class Squares:
         "Those are the losses of the groups. Their mean is one number.": (
             "return ... => torch.stack([loss(probs[own], indices[own]) for own in rows])"
         ),
-        "You cut the tokens by their place. Those of a group stand anywhere: take those where `group == g`.": (
-            "[group == g for g in group.unique()] => torch.arange(len(group)).chunk(len(group.unique()))"
+        "You cut the tokens by their place. Those of a group stand anywhere: `rows` marks them.": (
+            "for own in rows => for own in torch.arange(len(group)).chunk(len(rows))"
         ),
-        "You count up to the largest group, and some numbers below it are no group: `group.unique()` lists those that "
-        "are.": "group.unique() => range(int(group.max()) + 1)",
         "You divide by the number of tokens. There are fewer groups.": "len(rows) => len(group)",
         "You call the Switch loss. `loss` is an argument: the answer has to work with another one, too.": (
             "loss(probs[own], indices[own]) => "
