@@ -30,7 +30,9 @@ class ByName(dict):
             "g.sum(-1, keepdim=True) => g.sum()"
         ),
         "How many are chosen stands in the config: `num_experts_per_tok`.": 'config["num_experts_per_tok"] => 2',
-        "You divide by the sum, whatever the config says.": 'config["norm_topk_prob"] => True',
+        "You divide by the sum, whatever the config says. (A softmax over the chosen alone does so, too.)": (
+            'config["norm_topk_prob"] => True'
+        ),
         "Where the config says `norm_topk_prob`, divide by the sum.": 'config["norm_topk_prob"] => False',
         "The weights are probabilities. You forget the softmax.": ".softmax(-1) => ",
         "These scores are a softmax over the experts, and not a sigmoid of each.": "softmax(-1) => sigmoid()",
@@ -44,9 +46,26 @@ class ByName(dict):
         "Only the last expert's answer is left. Add up those of all that were chosen.": "y = y + => y =",
         "All experts answer, chosen or not.": "(g * (chosen == e)).sum(-1, keepdim=True) => probs[:, e, None]",
         "An answer counts as much as the router says. You forget its weight.": "(g * (chosen == e)) => (chosen == e)",
-        "The gate goes through a silu, and not a relu.": "F.silu => F.relu",
         "The gate goes through a silu, which is z times its sigmoid, and not a sigmoid.": "F.silu => F.sigmoid",
         "You forget `up`, which multiplies the gate.": " * (x @ up.T) => ",
+        "You forget the silu.": "F.silu => ",
+        "The gate alone goes through the silu. Then `up` multiplies it.": (
+            "F.silu(x @ gate.T) * (x @ up.T) => F.silu((x @ gate.T) * (x @ up.T))"
+        ),
+        "`up` multiplies the silu of the gate, and is not added to it.": ") * (x @ up => ) + (x @ up",
+        "A chosen expert has a weight of its own. Yours all get the weight of the token's first expert.": (
+            "(g * (chosen == e)).sum(-1, keepdim=True) => g[:, :1] * (chosen == e).any(-1, keepdim=True)"
+        ),
+        "All answers are 0. `topk` gives the values first, then the experts. Is each answer added to `y`?": (
+            "g, chosen = => chosen, g ="
+        ),
+        "A file stores a matrix as (out, in), so it has to be turned: `x @ gate.T`, and so on.": "@ gate.T => @ gate",
+        "The weights of one expert are (T,). `keepdim=True` makes them (T, 1), which multiplies answers of (T, d).": (
+            "(chosen == e)).sum(-1, keepdim=True) => (chosen == e)).sum(-1)"
+        ),
+        "The sums are (T,). `keepdim=True` makes them (T, 1), which divides weights of (T, k).": (
+            "g.sum(-1, keepdim=True) => g.sum(-1)"
+        ),
     },
 )
 def published_block(ask: Ask) -> None:
@@ -273,8 +292,10 @@ IN_SIGHT = {  # what the two probes that stand unfolded above find
         "The loss reaches the experts: `torch.autograd.grad(loss, moe.experts.w_out, allow_unused=True)`.",
     ),
     mistakes={
-        "It accuses right mixtures. What it asks has to hold for each of them.": "return ... => 1.0",
-        "It accuses nobody: every mixture with a bug passes it, those of the trial below, too.": "return ... => 0.0",
+        "It accuses right mixtures. In those, weights need not add up to 1, and an unasked expert learns nothing.": (
+            "return ... => 1.0"
+        ),
+        "It accuses nobody: every mixture with a bug passes it, those of the trial above, too.": "return ... => 0.0",
     },
 )
 def your_probe(ask: Ask) -> None:
