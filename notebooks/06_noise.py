@@ -14,11 +14,11 @@
 # 45 minutes. You leave able to say by experiment why mixtures collapse, to build noisy top-k, to tell what noise mends and
 # what it does not, and to find the bug that noise likes to leave behind.
 #
-# In lesson 05 experts died. This lesson is a detective story: who did it? Then we test noise, an old remedy. On
-# these digits the dead hardly cost accuracy (lesson 05): we ask why they die, not what it costs.
+# In lesson 05 most experts died. This lesson is a detective story: who did it? Then we test noise, an old remedy. (On these
+# digits the dead hardly cost accuracy, as lesson 05 showed. We ask why they die.)
 #
-# Our mixtures have eight experts of 16 neurons, *two* for each image, and train on raw digits for 300 steps. As before, an
-# expert with less than one choice in a hundred is dead.
+# Our mixtures have eight experts of 16 neurons, and *two* are chosen for each image. They train on raw digits for 300 steps. As
+# before, an expert with less than one choice in a hundred is dead.
 
 # %% tags=["setup"]
 # Setup: what this lesson uses.
@@ -41,7 +41,6 @@ from moe_tutorial.show import (
     playground,
     sweep,
     table,
-    usage_bars,
 )
 from moe_tutorial.study import (
     above,
@@ -78,17 +77,17 @@ def killed(shares):
 # %% [markdown]
 # ## Three suspects
 #
-# - **The shared mean.** All images have the mean image in common. *Taken away:* we subtract it from every image.
+# - **The shared mean.** Every image contains the mean image. *Taken away:* we subtract it from every image.
 # - **Experts that learn.** A chosen expert learns, and the more it helps, the more the router raises it: the rich get richer.
 #   *Taken away:* we freeze the experts as they were drawn.
-# - **The gate.** It gives out probabilities over *all* experts, and they add up to 1. The chosen can rise only
-#   if others fall, so the gradient pushes the others' logits down. *Taken away:* we replace it by a softmax over the two chosen alone (top-k, then softmax: lesson 03).
+# - **The gate.** Its probabilities for *all* experts add up to 1. The chosen can rise only if others fall, so the gradient pushes
+#   the others' logits down. *Taken away:* we use a softmax over the two chosen alone (top-k, then softmax: lesson 03).
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
     "06.suspect",
-    "Accuse one. Which suspect has to be taken away so that the fewest experts die?",
+    "Accuse one. Which suspect must we take away so that the fewest experts die?",
     choices=["the shared mean", "experts that learn", "the gate"],
 )
 
@@ -129,26 +128,14 @@ culprit = min(("the shared mean", "experts that learn", "the gate"), key=n_dead.
 reveal(
     "06.suspect",
     culprit,
-    says=f"With all three present, {n_dead['nothing']:.1f} of 8 experts end dead ({killed(begin[0]).mean():.1f} of them before the first step: "
-    f"see “Further”); without the mean, {n_dead['the shared mean']:.1f}. "
+    says=f"With all three present, {n_dead['nothing']:.1f} of 8 experts are dead after training ({killed(begin[0]).mean():.1f} were dead before the "
+    f"first step: see “Further”); without the mean, {n_dead['the shared mean']:.1f}. "
     + (
         "Here, with two chosen, the mean is convicted: without it, the other two harm nobody."
         if n_dead["the shared mean"] < 0.5
         else f"Most of it was done by {culprit}."
     ),
 )
-
-
-# %% tags=["draw", "nbval-ignore-output"]
-# A slider: a mixture without one suspect or another.
-def at_the_scene(taken):
-    shares = without[taken][0]
-    title = f"{int(dead(shares))} of 8 experts are dead"
-    note = "One mixture, after training. Upright line: even use."
-    return message(title, note) + usage_bars(shares)
-
-
-sweep(at_the_scene, taken=("Taken away", list(without)))
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: dead experts in all mixtures, without one suspect or another.
@@ -169,7 +156,7 @@ interval_chart(
 )
 
 # %% [markdown]
-# Is it something about this mean image? As a control, we add one random image of the same length (norm) to every centred image.
+# Must it be this mean image? As a control, we add one random image, of the same length (norm), to every centred image.
 
 # %% tags=["measure"]
 # Claim 06.1.
@@ -196,15 +183,14 @@ claim(
 )
 
 # %% [markdown]
-# So it is not this image: one drawn at random kills as many. Why would an image that all others share do it?
+# So it need not be the mean: a random image kills as many. Why does it kill when all images share a part?
 
 # %% [markdown]
 # ## How it is done
 #
-# Take a plain gradient step on one image $x$. Row $i$ of the router's matrix moves by
-# $-\eta\, \frac{\partial L}{\partial z_i}\, x$, where $z_i$ is expert $i$'s logit and $\eta$ the size of the step (lesson 04).
-# Row $i$ also gives expert $i$'s logit on every other image, so a step on one image may move that logit on all. (We train with Adam,
-# which rescales each entry of the step. What follows is exact for a plain one.)
+# Take a plain gradient step on one image $x$. (Our mixtures train with Adam. We measure its steps further down.) Row $i$ of the
+# router's matrix moves by $-\eta\, \frac{\partial L}{\partial z_i}\, x$, where $z_i$ is expert $i$'s logit and $\eta$ the size of the
+# step (lesson 04). The same row gives expert $i$'s logit on every other image.
 #
 # **Your turn.** How far does each expert's logit move on each *other* image?
 
@@ -221,20 +207,25 @@ def others_move(x, others, dL_dz, eta):
 others_move = check("06.others_move", others_move)
 
 # %% [markdown]
-# So on another image $x'$ the logit moves by $-\eta\, \frac{\partial L}{\partial z_i}\,(x \cdot x')$. If $x \cdot x'$ is positive, it moves
-# the same way as on $x$. An image is the mean plus a rest, $x = m + r$. So
-# $x \cdot x' = m \cdot m + m \cdot r' + r \cdot m + r \cdot r'$. The rests average to zero, so on average only $m \cdot m$ is left, and
-# it is positive.
+# So on another image $x'$ the logit moves in proportion to $x \cdot x'$, and on $x$ itself to $x \cdot x$. Now write each image as the mean
+# $m$ plus a rest, $x = m + r$ and $x' = m + r'$, and multiply out:
 #
-# We draw twenty mixtures, and give each *one* step on one image. How does the logit of that image's first choice move on
-# the test images?
+# $$x \cdot x' = (m + r) \cdot (m + r') = m \cdot m + m \cdot r' + r \cdot m + r \cdot r'$$
+#
+# Over all images the rests average to zero, and so do the three products with a rest. On average $m \cdot m$ is left, and it is positive.
+#
+# We draw twenty mixtures. Each takes *one* plain step on one image $x$. The picture shows $\frac{x \cdot x'}{x \cdot x}$ for the test
+# images $x'$: how far the logit of $x$'s first choice moves there, if its move on $x$ counts as 1.
 
 
 # %% tags=["measure", "06.suspect"]
 # Measured: a step on one image, and what it does to the expert that was chosen.
+RANDOM = "random image added"
+
+
 def one_step(data, seed):
-    """A step on one image: how far the logit of its best expert moves on each of the
-    others (1: as on the image itself).
+    """One plain step on one image: how far the logit of its first choice moves on each
+    of the others (1: as on the image itself).
     """
     torch.manual_seed(seed)
     moe, row = mixture(), torch.randint(len(data.x_train), (1,))
@@ -254,23 +245,25 @@ def one_step(data, seed):
 
 moves = {
     name: torch.cat([one_step(data, seed) for seed in seeds(20)])
-    for name, data in {"raw": raw, "centred": centred}.items()
+    for name, data in {"raw": raw, "centred": centred, RANDOM: swapped}.items()
 }
 same = {name: float((each > 0).float().mean()) for name, each in moves.items()}
+labels = {name: f"{name}: {part:.0%} same way" for name, part in same.items()}
 
 
 # %% tags=["draw", "nbval-ignore-output", "06.suspect"]
 # Drawn: how far the logit moves on the other images.
 def on_the_others(figure, theme):
-    panels = figure.subplots(2, 1, sharex=True, sharey=True)
+    panels = figure.subplots(3, 1, sharex=True, sharey=True)
     accent, muted = look.color("accent", theme), look.color("muted", theme)
     for axes, (name, each) in zip(panels, moves.items(), strict=True):
-        color = accent if name == "raw" else muted
+        color = muted if name == "centred" else accent
         axes.hist(each, bins=60, range=(-1, 1.5), color=color)
         axes.axvline(0, color=muted, lw=1)
         axes.axvline(each.mean(), color=look.color("text", theme), lw=1.5, ls="--")
-        says = f"{name}: the same way on {same[name]:.0%}"
-        axes.set_title(says, loc="left", fontsize=11)
+        axes.set_title(labels[name], loc="left", fontsize=11)
+        says = f"average {each.mean():.1f}".replace("-0.0", "0.0")
+        axes.text(0.02, 0.75, says, transform=axes.transAxes)
         axes.set_yticks([])
     axes.set_xlabel("move (1: as on the image itself)")
 
@@ -278,28 +271,21 @@ def on_the_others(figure, theme):
 picture(
     on_the_others,
     title=f"On raw pixels, the logit moves the same way on {same['raw']:.0%} of the others",
-    note="Height: how many images. Twenty steps, each on one image, and its moves on the 450 test images. Dashed: the average, "
-    + ", ".join(f"{name} {each.mean():.1f}" for name, each in moves.items()).replace(
-        "-0.0", "0.0"
-    )
-    + ".",
-    alt="; ".join(
-        f"{name}: the same way on {same[name]:.0%}, {each.mean():.1f} on average"
-        for name, each in moves.items()
-    ),
-    height=340,
+    note="Height: how many images. Twenty plain steps, each on one image, and the moves on the 450 test images. Dashed: the average.",
+    alt="; ".join(labels.values()),
+    height=440,
 )
 
 # %% [markdown] tags=["06.suspect"]
-# So a plain step that raises an expert's logit on one raw image raises it on *all*, and one that lowers it lowers it on all. (No raw pixel
-# is negative: it had to be so.) Such steps can carry a few experts to the top everywhere. On centred images, a step that raises a
-# logit on some lowers it on about as many others.
+# On raw images, a plain step that raises an expert's logit on one image raises it on *all*. Such steps can carry a few experts to the
+# top everywhere. On centred images, a step raises the logit on about half and lowers it on the rest. With the random image added, it
+# is as on raw ones.
 #
-# Now three hundred steps. We watch each expert's share of the choices.
+# Now the real training: 300 steps of Adam, each on a batch. We watch each expert's share of the choices.
 
 
 # %% tags=["measure", "06.suspect"]
-# Measured: the shares over the training, and how often a step pushes up the first choice.
+# Measured: the shares over the training, and what single steps push up and move.
 def pushed_up(moe, data):
     """Of 512 images, on how many a step raises the logit of their best expert."""
     scores, routing = moe.train()(data.x_train[:512])
@@ -308,16 +294,24 @@ def pushed_up(moe, data):
     return (slope.gather(-1, routing.indices[:, :1]) < 0).float().mean()
 
 
-film, up_at = {"raw": {}, "centred": {}}, {"raw": {}, "centred": {}}
+LOOK = (0, 10, 100)  # at these steps
+film, up_at, one_way = ({"raw": {}, "centred": {}} for _ in range(3))
 
 
 def watched(name, data):
+    weight = {}  # the routers' matrices before each step
+
     def watch(step, trained):
+        weight[step] = trained.parameters["router.weight"].detach().clone()
         if step % 10 == 0:
             film[name][step] = share(trained.routing(data.x_test).indices, E)[0]
-        if step in (0, 10, 100):
+        if step in LOOK:
             each = [pushed_up(trained.one(i), data) for i in range(5)]
             up_at[name][step] = float(sum(each) / 5)
+        if step - 1 in LOOK:  # what Adam's step has moved
+            moved = data.x_test @ (weight[step] - weight[step - 1]).mT
+            up = (moved > 0).float().mean(1)  # (5, E)
+            one_way[name][step - 1] = float(torch.maximum(up, 1 - up).mean())
 
     run(data, n_seeds=5, on_step=watch)
 
@@ -344,15 +338,10 @@ def eight_shares(figure, theme):
     panels[0].set_ylabel("choices, %")
 
 
-ups = {
-    name: " %, ".join(f"{100 * at[step]:.0f}" for step in (0, 10, 100)) + " %"
-    for name, at in up_at.items()
-}
 picture(
     eight_shares,
     title=f"On raw pixels {alive['raw']} of eight experts take all choices in the end, on centred ones {alive['centred']}",
-    note="One mixture, a band for each expert. Images on which a step pushes up the first choice, after 0, 10 and 100 steps: raw "
-    f"{ups['raw']}; centred {ups['centred']} (five mixtures).",
+    note="One mixture on each kind of pixels. A band for each expert.",
     alt="; ".join(
         f"{name}: after {STEPS} steps "
         + ", ".join(f"{100 * part:.0f} %" for part in at[STEPS])
@@ -361,26 +350,40 @@ picture(
     height=280,
 )
 
-# %% [markdown] tags=["06.suspect"]
-# At the start, a step pushes up the first choice of about half of the images. After ten steps, of most: of more on centred pixels than on
-# raw ones. Yet on centred pixels nobody dies. So such a push alone does not kill. But on raw pixels, each push of a plain step counts
-# for *every* image.
+# %% tags=["draw", "nbval-ignore-output", "06.suspect"]
+# A table: what is pushed up, and how far a step reaches.
+table(
+    ["part of the images", *(f"step {step}" for step in LOOK)],
+    {
+        f"{name}: {what}": [f"{at[name][step]:.0%}" for step in LOOK]
+        for what, at in {
+            "first choice pushed up": up_at,
+            "a logit moved one way by Adam": one_way,
+        }.items()
+        for name in at
+    },
+    title=f"On raw pixels, Adam's step {LOOK[1]} moves a logit the same way on {one_way['raw'][10]:.0%} of the images, on centred ones on {one_way['centred'][10]:.0%}",
+    note="Means of five mixtures. Pushed up: a larger logit would lower the loss. One way: up or down, whichever is more (50 % is the least); the mean of the eight logits.",
+)
 
 # %% [markdown] tags=["06.suspect"]
-# Why not always centre, then? On pixels one can: that was the secret of lesson 05's other router. But deep inside a network, the mean
-# changes with every step of the layers below. So we test another remedy.
+# After ten steps most first choices are pushed up, on raw and on centred pixels. But experts die only on raw ones, so such pushes alone
+# do not kill. What differs is how many images *one* step moves the same way. With Adam, too, it is nearly all of the raw ones, and about
+# half of the centred ones.
+#
+# Why not always centre, then? With pixels we can: lesson 05's other router did. But deep inside a network, the mean changes with every
+# step of the layers below. So we test another remedy.
 
 # %% [markdown]
 # ## Noise, the remedy
 #
-# Would it help if the choice *wobbled*? In 2017 Shazeer et al. wrote: “The noise term helps with load balancing.” A blog
-# post of 2024 retells it: “to load balance, it is helpful to add standard normal noise to the logits”. The idea: an expert that gets a
-# turn can learn, and may come back. So each logit $z_i$ gets normal noise of standard deviation $\text{std}_i$:
+# In 2017 Shazeer et al. wrote: “The noise term helps with load balancing.” A blog post of 2024 retells it: “to load balance, it is
+# helpful to add standard normal noise to the logits”. The idea: with noise, a dead expert is chosen now and then. It can learn, and
+# may come back. So each logit $z_i$ gets normal noise of standard deviation $\text{std}_i$:
 #
 # $$H_i(x) = z_i + \varepsilon_i \cdot \text{std}_i, \qquad \varepsilon_i \sim \mathcal{N}(0, 1)$$
 #
-# Experts are chosen by $H_i$, and their weights are a softmax over the $H_i$ of the chosen (the gate that takes away our third suspect).
-# In evaluation there is no noise.
+# The experts with the largest $H_i$ are chosen. Their weights are a softmax over these $H_i$. In evaluation there is no noise.
 #
 # **Your turn.** `torch.randn_like` draws normal numbers in a tensor's shape.
 
@@ -400,8 +403,8 @@ def noisy_topk(logits, std, k, training):
 noisy_topk = check("06.noisy_topk", noisy_topk)
 
 # %% [markdown]
-# An untrained router chooses two experts for one image, a thousand times. Move the slider: how much noise until everybody
-# gets a turn?
+# An untrained router chooses two experts for one image, a thousand times. Move the slider: how much noise does it take until every
+# expert gets a turn?
 
 # %% tags=["draw", "nbval-ignore-output"]
 # A slider: one image, a thousand choices.
@@ -431,7 +434,7 @@ def a_thousand_choices(noise):
 sweep(a_thousand_choices, noise=("Noise", [0, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 3]))
 
 # %% [markdown]
-# ## Does it prevent collapse?
+# ## Does it keep experts alive?
 #
 # Three trials follow, each without noise and with it:
 #
@@ -441,8 +444,10 @@ sweep(a_thousand_choices, noise=("Noise", [0, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 3]
 # | Shazeer et al.'s gate, noise and start | over the chosen | learned | none |
 # | noise beside a penalty | over all experts | of a fixed size | on importance |
 #
-# (Your gate is that of the second trial. The first and the third keep the gate with which the experts died.) First, noise alone. (Some 15
-# seconds.)
+# You wrote the gate of the second trial. It saves some experts without any noise. The other trials keep the gate over all experts:
+# with it most experts die, so noise has more to save.
+#
+# First, noise alone. (Some 15 seconds.)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -458,7 +463,6 @@ guess(
 # Measured: training with noise.
 noisy = {std: run(build=lambda std=std: mixture(noise=std)) for std in (0.3, 1.0, 3.0)}
 noise_dead = {std: killed(shares) for std, (_, shares) in noisy.items()}
-_, noisy_centred = run(centred, build=lambda: mixture(noise=1.0))
 
 
 def saves(before, after):
@@ -485,35 +489,21 @@ reveal(
     )
     + f" (means of twenty; 95 % intervals: plus or minus {widest:.1f} at most). "
     + (
-        "So with this gate and two chosen, noise alone does not prevent collapse. (“Further” shows what it has to overtake.)"
+        "So with this gate and two chosen, noise alone does not keep the experts alive. (“Further” shows how far behind the dead are.)"
         if with_noise > n_dead["nothing"] - 1
         else "So noise brings some of them back."
     ),
 )
 
-# %% tags=["measure"]
-# Claim 06.2.
-claim(
-    "06.2",
-    "With noise of standard deviation 1 and nothing else, more than four of eight experts "
-    "are dead after training on raw digits",
-    quantity="dead experts (of 8)",
-    measured=noise_dead[1.0],
-    holds=above(4),
-    control=killed(noisy_centred),
-    control_is="the same noise, on centred images",
-    refutes="With two chosen, noise alone prevents collapse",
-)
-
 # %% [markdown]
 # ## Their gate and their noise
 #
-# The second trial is fairer to Shazeer et al. Their gate, which you wrote, compares the chosen alone. The size of their noise is *learned*, by a
-# second matrix, $V$, beside the router's $W$ (softplus makes it positive).
+# The second trial takes the gate that you wrote. The size of Shazeer et al.'s noise is *learned*: it comes from a second matrix, $V$,
+# beside the router's $W$ (softplus makes it positive).
 #
 # $$H(x) = W x + \varepsilon \cdot \text{softplus}(V x)$$
 #
-# Both matrices start at zero, so at first noise alone chooses, of standard deviation softplus(0). (This takes some seconds.)
+# Both matrices start at zero. So at first only the noise decides, and its standard deviation is softplus(0). (Some ten seconds.)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -545,24 +535,24 @@ def note_noise(step, trained):
 
 gate_dead = killed(without["the gate"])
 recipe_dead = killed(run(build=whole_recipe, on_step=note_noise)[1])
+drawn_dead = killed(run(build=lambda: mixture(**LEARNED))[1])  # W drawn, as elsewhere
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
 reveal(
     "06.recipe",
     float(recipe_dead.mean()),
-    says=f"Their gate alone: {gate_dead.mean():.1f} dead. Their noise with its start saves {' ('.join(estimate(gate_dead - recipe_dead).rounded)}) of 8. "
-    f"The standard deviation of their noise is {its_noise[0]:.2f} at the start and {its_noise[STEPS]:.2f} after {STEPS} steps"
+    says=f"Their gate alone: {gate_dead.mean():.1f} dead. Their noise with their start saves {' ('.join(estimate(gate_dead - recipe_dead).rounded)}) of 8; "
+    f"if W starts at random, as in our other mixtures, {' ('.join(estimate(gate_dead - drawn_dead).rounded)}). The standard deviation of their noise is {its_noise[0]:.2f} at the start and {its_noise[STEPS]:.2f} after {STEPS} steps"
     + (": training turns it down." if its_noise[STEPS] < its_noise[0] / 3 else "."),
 )
 
 # %% [markdown]
 # ## Noise beside a penalty
 #
-# The third trial: in their paper noise stands beside two penalties. We take one of them.
-#
-# An expert's *importance* is the sum of its gate weights over a batch. We add the cv² (lesson 05) of the eight importances to the loss,
-# with coefficient 1. Beside it we set weak noise, of standard deviation 0.3. (Some ten seconds.)
+# In their paper, noise comes with two penalties. We take one of them. An expert's *importance* is the sum of its gate weights over a
+# batch. We add the cv² (lesson 05) of the eight importances to the loss, with coefficient 1. Beside this penalty we set weak noise, of
+# standard deviation 0.3. (Some ten seconds.)
 
 
 # %% tags=["measure"]
@@ -612,10 +602,10 @@ reveal(
         else "No fewer: the noise does not help."
     )
     + f" With noise of 1 beside it, {killed(strong_end).mean():.1f} are dead.\n\nWhy can the penalty not do it alone? Importance adds up the "
-    "weights of the chosen alone: an expert that nobody chooses has almost no slope there, and noise gives it turns. A test, without noise: "
-    f"we take the cv² of the probabilities of all eight experts as the penalty. It leaves {whole_dead:.1f} dead"
+    "weights of the chosen alone. If an expert is never chosen, a larger logit does not raise its importance. With noise, it is chosen now and "
+    f"then. A test of this reason, without noise: the penalty is now the cv² of the probabilities of all eight experts. It leaves {whole_dead:.1f} dead"
     + (
-        ", which fits this reason."
+        ", which fits the reason."
         if whole_dead < both
         else ": so that is not the reason."
     ),
@@ -631,6 +621,7 @@ trial = {
     "alone: noise of 1": noise_dead[1.0],
     "their gate: no noise": gate_dead,
     "their gate: their noise and start": recipe_dead,
+    "their gate: their noise, W at random": drawn_dead,
     "penalty: no noise": killed(penalty_end),
     "penalty: noise of 0.3": killed(both_end),
     "penalty: noise of 1": killed(strong_end),
@@ -645,28 +636,25 @@ interval_chart(
 )
 
 # %% [markdown] tags=["06.alive", "06.recipe", "06.mends"]
-# - **Alone**, with two chosen and a gate over all experts, noise does not prevent collapse.
-# - **With their gate, noise and start**, it makes little difference. Two things change at once; *Further* adds their noise alone. (We did
-#   not run their two penalties with their gate.)
+# - **Alone**, with two chosen and a gate over all experts, noise leaves most experts dead.
+# - **With their gate**, their noise saves about one expert at best. (We did not add their two penalties.)
 # - **Beside a penalty** of coefficient 1, with a gate over all experts, noise helps.
 #
-# Shazeer et al. said no more than “helps”, and meant something else: noise lets them penalize how many tokens an expert gets (*Further*).
-#
-# Today's [OLMoE](https://arxiv.org/abs/2409.02060) has a penalty, and [DeepSeek-V3](https://arxiv.org/abs/2412.19437) mainly a bias (lesson
-# 07). Neither has noise.
+# Shazeer et al. wrote no more than “helps”, and used noise for something else, too. How many tokens an expert gets is a count, and a
+# count has no gradient. With noise, training can use the *probability* of being chosen instead (*Further*).
 
 # %% [markdown]
 # ## The bug that noise leaves
 #
-# Your colleague's router adds noise, too, and never asks whether training is over. Nothing crashes.
-#
-# We take the mixture that has just trained with noise of 1 and the penalty, and put its router's weights into your colleague's router.
+# Your colleague's router adds its noise in evaluation as well. Nothing crashes. We take a mixture that trained with noise of 1 and the
+# penalty, and put its router's weights into your colleague's router.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
     "06.bug",
-    "You ask the mixture with your colleague's router about each of the 450 test images twice. For how many does the predicted class change?",
+    "In evaluation, you ask the mixture with your colleague's router about each of the 450 test images twice. For how many images does the "
+    "predicted class change?",
     slider=(0, 100, 1, "of 450"),
 )
 
@@ -707,15 +695,15 @@ reveal(
     "06.bug",
     changed,
     says=f"For {kept:.0%} of the images, the router's first choice is the same both times. Over all twenty mixtures, {right[:, 0].mean():.1%} of the "
-    f"answers are right without noise, and {points} points fewer ({between}) with your colleague's router. To see that in an accuracy, you "
-    "would have to know the right one.",
+    f"answers are right without noise, and {points} points fewer ({between}) with your colleague's router. An accuracy alone does not show "
+    "the bug, unless you know what it is without the bug.",
 )
 
 # %% [markdown]
 # ## A probe
 #
-# **Your turn.** Find noise that was left on, in any mixture. `moe(x)` returns the scores and the routing. Compare the scores, number by
-# number, and set `same`.
+# **Your turn.** Write a probe that finds noise left on, in any mixture. `moe(x)` returns the scores and the routing. Ask twice in
+# evaluation, compare the scores number by number, and set `same`.
 
 
 # %% tags=["exercise"]
@@ -746,20 +734,18 @@ quiz("06")
 #
 # 1. Mend `ColleaguesRouter`: where `self.training` is false, `add_noise` should return what `super().add_noise` returns. What
 #    does `wavers` say now?
-# 2. Is it the length of the shared image alone? Put all of it into one corner pixel: in claim 06.1's cell,
-#    `random_image = mean.norm() * torch.eye(64)[0]`. Do as many die? (For a plain step only $x \cdot x'$ would count. Adam rescales each
-#    entry of a step.)
-# 3. Another coefficient for the penalty: `def importance_penalty(routing, step): return 0.1 * importance_loss(routing)`, and the cells
+# 2. Another coefficient for the penalty: `def importance_penalty(routing, step): return 0.1 * importance_loss(routing)`. Run the cells
 #    from there on. Does weak noise still save half of those that the penalty leaves dead?
 #
 # ## Recap
 #
 # - A plain step on one image moves the logits of another by $-\eta\, \partial L / \partial z_i\, (x \cdot x')$.
-# - Here, with two chosen, collapse needs a mean that all inputs share. A gate over all experts makes it worse. With such a gate, so do
-#   experts that learn, and noise alone does not prevent it.
-# - Beside an importance penalty of coefficient 1, weak noise saved more than half of the experts that the penalty left dead: importance
-#   sees the chosen alone, which is probably why.
-# - In evaluation noise must be off, or the same image gets two answers. (And an evaluation [must not change the training](museum.ipynb#validation-changes-the-training).)
+# - Here, with two chosen, hardly any expert was dead once the shared mean was taken away. With the mean, a gate over the chosen alone
+#   saved some experts, and so did freezing all experts as they were drawn.
+# - Noise alone left most dead. Beside an importance penalty of coefficient 1, weak noise saved more than half of those that the penalty
+#   left dead. A probable reason: importance sees only the chosen.
+# - In evaluation noise must be off, or the same image can get two answers. (And an evaluation
+#   [must not change the training](museum.ipynb#validation-changes-the-training).)
 #
 # **Sources.** Noisy top-k and the load estimate: [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538),
 # section 2.1, equations 3 to 5, and appendix A. The retelling: A. Soori, *makeMoE*, a blog post of 2024.
@@ -767,6 +753,25 @@ quiz("06")
 # %% [markdown]
 # ## Further
 
+
+# %% [markdown]
+# ### The first trial as a claim
+#
+# The control has the same noise, but no shared mean.
+
+# %% tags=["measure", "06.alive"]
+# Claim 06.2.
+claim(
+    "06.2",
+    "With noise of standard deviation 1 and nothing else, more than four of eight experts "
+    "are dead after training on raw digits",
+    quantity="dead experts (of 8)",
+    measured=noise_dead[1.0],
+    holds=above(4),
+    control=killed(run(centred, build=lambda: mixture(noise=1.0))[1]),
+    control_is="the same noise, on centred images",
+    refutes="With two chosen, noise alone prevents collapse",
+)
 
 # %% [markdown]
 # ### Why is anybody dead before training?
@@ -953,38 +958,26 @@ table(
 # zero gives almost no gradient.
 
 # %% [markdown]
-# ### Four chosen, and another start
+# ### Four chosen
 #
-# Does strong noise do more where four experts are chosen? And Shazeer et al.'s recipe, if the router starts as our others do, and not at
-# zero?
+# Does strong noise do more where four experts are chosen?
 
 # %% tags=["measure"]
-# Measured: four chosen, without noise and with it; and their gate with learned noise.
+# Measured: four chosen, without noise and with it.
 four, four_noisy = (
     killed(run(build=lambda std=std: mixture(k=4, noise=std))[1]) for std in (0.0, 3.0)
 )
-drawn_dead = killed(run(build=lambda: mixture(**LEARNED))[1])
 
-# %% tags=["draw", "nbval-ignore-output", "06.alive", "06.recipe"]
-# Drawn: dead experts with four chosen, and with their gate.
-also = {
-    "four chosen": four,
-    "with noise of 3": four_noisy,
-    "their gate, two chosen": gate_dead,
-    "with learned noise": drawn_dead,
-}
+# %% tags=["draw", "nbval-ignore-output", "06.alive"]
+# Drawn: dead experts with four chosen.
 interval_chart(
-    also,
-    title=f"With four chosen, noise of 3 {saves(four, four_noisy)}; beside their gate, learned noise {saves(gate_dead, drawn_dead)}",
+    {"four chosen": four, "with noise of 3": four_noisy},
+    title=f"With four chosen, noise of 3 {saves(four, four_noisy)} of 8 experts",
     note="Raw digits. In grey twenty seeds: the larger a dot, the more seeds. Above them the mean, and its 95 % interval. In colour: with noise.",
-    colors={name: "accent" for name in also if name.startswith("with")},
+    colors={"with noise of 3": "accent"},
     unit="dead experts of 8",
     zero=0,
 )
-
-# %% [markdown] tags=["06.alive", "06.recipe"]
-# With four chosen, strong noise saves more than one expert. Which start of the recipe does better, this one or zero, changes with
-# `MOE_SEED`.
 
 # %% [markdown]
 # ### The load estimate
