@@ -542,9 +542,9 @@ reveal(
 # Two things may help a tree that is hardened in a hurry:
 #
 # - **Centre the pixels**, as above. Then the images lie on all sides of zero.
-# - **Ask for balance.** Of all that arrives at a node, let $m$ be the part that goes right. The **node-balance loss** ${(2m - 1)^2}$
-#   pulls it toward one half, as lesson 07 pulled the experts' shares. Its weight is 10 here, like that of the hardening loss. (In
-#   “Further” you can write it.)
+# - **Ask for balance.** Let $m$ be the part of the whole batch at a node that goes right. The **node-balance loss** ${(2m - 1)^2}$
+#   pulls it toward one half, as lesson 07 pulled the experts' shares. It does not fight hardening: each image is decided, and the crowd
+#   is divided. Its weight is 10 here, like that of the hardening loss. (In “Further” you can write it.)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -665,7 +665,8 @@ claim(
 # or in a hurry, and each of these with a balance loss of weight 0, 1 and 10. One leaf answers.
 #
 # Beside them stand two dense layers. One has the **training width**: as many neurons as all leaves, 64. The other has 11 neurons, and
-# so it multiplies about as much as one leaf and its three questions: it has **equal cost**.
+# so it multiplies about as much as one leaf and its three questions: it has **equal cost**, $11 · (64 + 10)$ = 814 beside
+# $3 · 64 + 8 · (64 + 10)$ = 784.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -715,21 +716,25 @@ reveal(
         if right["never hardened", 10] < right["in a hurry", 0]
         else ""
     )
-    + "\n\nTogether with hardening it helps, if its weight fits."
+    + "\n\nTogether with hardening it helps, if its weight fits that of the hardening loss:\n\n"
     + (
-        f" In a hurry, 1 is too light: {leaves['in a hurry', 1]:.1f} leaves are at work."
+        f"- In a hurry, 1 is too light: {leaves['in a hurry', 1]:.1f} leaves are at work.\n"
         if leaves["in a hurry", 1] < 4
         else ""
     )
     + (
-        f" Slowly, 10 is too heavy: all leaves get {strong['soft'].mean():.0f} % right and one leaf {strong['hard'].mean():.0f} %, so the trees have not quite decided. "
-        f"(With 1 it is {weak['soft'].mean():.0f} and {weak['hard'].mean():.0f} %.)"
+        f"- Slowly, 10 is too heavy: all leaves get {strong['soft'].mean():.0f} % right and one leaf {strong['hard'].mean():.0f} %, so the trees have not quite decided. "
+        f"(With 1 it is {weak['soft'].mean():.0f} and {weak['hard'].mean():.0f} %.)\n"
         if gap.low > 0
         else ""
     )
-    + f"\n\nWith weights that fit, slowly hardened trees get {weak['hard'].mean():.0f} % right, and hurried ones {balanced_centred['hard'].mean():.0f} %"
-    + (": ten trees show no use of the ramp." if later.low <= 0 <= later.high else ".")
-    + f" Without balance, slow hardening took all leaves together from {was[0]:.0f} to {now[0]:.0f} %, with {leaves['slowly', 0]:.1f} leaves at work. With "
+    + f"- With weights that fit, slowly hardened trees get {weak['hard'].mean():.0f} % right, and hurried ones {balanced_centred['hard'].mean():.0f} %"
+    + (
+        ": beside balance, ten trees show no use of the ramp."
+        if later.low <= 0 <= later.high
+        else "."
+    )
+    + f"\n\nWithout balance, slow hardening took all leaves together from {was[0]:.0f} to {now[0]:.0f} %, with {leaves['slowly', 0]:.1f} leaves at work. With "
     f"{leaves['slowly', 1]:.0f} at work they get {weak['soft'].mean():.0f} %: most of that fall came with the leaves that died."
     * bool(plain["soft"].mean() - weak["soft"].mean() < 2),
 )
@@ -931,12 +936,13 @@ playground(preset="one")
 #
 # - A node is a soft *if*, and a tree is a soft *if* whose branches are soft *ifs*. A leaf's weight is the product of the
 #   probabilities along its way.
-# - Training fits the mixture, and one leaf is another function. Hardening narrows the gap from both ends. Judge a tree by what one leaf
-#   gets right, beside a dense layer of equal cost.
-# - *A balanced distribution of data?* Within 400 steps it did not come by itself in hardened trees. With a balance loss of a fitting
-#   weight they were the best trees: better than the dense layer of equal cost, and worse than the one of the training width.
-# - *Up to 220x faster?* The tree was many times as fast as a dense layer of the training width, and slower than one of the inference
-#   width. And in training all leaves are computed.
+# - Training fits the mixture, and one leaf is another function. Hardening lifts what one leaf gets right. Where leaves die, it also
+#   lowers what all leaves get. Judge a tree by one leaf, beside a dense layer of equal cost.
+# - *A balanced distribution of data?* Within 400 steps, trees hardened with a weight of 10 did not get there by themselves. With a balance
+#   loss of a fitting weight they were the best trees: better than the dense layer of equal cost, and worse than the one of the training
+#   width.
+# - *Up to 220x faster?* The tree was many times as fast as a dense layer of the training width, and in plain PyTorch it was slower than
+#   one of the inference width. And in training all leaves are computed.
 #
 # **Sources.** The tree, its hardening loss and "up to 220x": [Belcak and Wattenhofer 2023](https://arxiv.org/abs/2308.14711); region leak
 # and the bug: their code, [fastfeedforward](https://pypi.org/project/fastfeedforward/). Their next paper,
