@@ -41,6 +41,9 @@ from moe_tutorial.course.vocabulary import Ask, checks
         "A node adds the same to all tokens that meet it. Its score has to count.": (
             "F.gelu(score)[:, None] * w_out[node] => w_out[node]"
         ),
+        "`score` has shape (T,). `[:, None]` makes it (T, 1), so that each number multiplies its token's whole row.": (
+            "F.gelu(score)[:, None] => F.gelu(score)"
+        ),
     },
 )
 def path_layer(ask: Ask) -> None:
