@@ -195,7 +195,7 @@ nightly = partial(pytest.param, marks=pytest.mark.nightly)
 @pytest.mark.parametrize(
     ("answers", "whose"),
     [
-        (RIGHT, (YOURS,) * 13),
+        nightly(RIGHT, (YOURS,) * 13),
         nightly(STUBS | {ROUTE: RIGHT[ROUTE], BIAS: RIGHT[BIAS]}, (YOURS, *(COURSES,) * 4, YOURS, COURSES)),
         (RIGHT | WRONG, (COURSES, YOURS, COURSES, YOURS, COURSES, *(YOURS,) * 3, COURSES, *(YOURS,) * 4)),
         nightly({BLOCK: RIGHT[BLOCK]}, (*(COURSES,) * 7, YOURS, COURSES, COURSES)),
@@ -227,18 +227,18 @@ def test_the_file_has_the_right_answers_and_the_courses_for_others_and_learns_wi
 
 
 def busiest(mine, **options) -> float:
-    """The largest share of eight experts (mean of 3 seeds) after training on points that have a mean, for collapse."""
+    """The largest share of eight experts (mean of 2 seeds) after training on points that have a mean, for collapse."""
     largest = []
-    for seed in (1, 2, 3):
+    for seed in (1, 2):
         torch.manual_seed(seed)
         moe = mine.BalancedMoE(d_model=3, d_hidden=4, n_experts=8, top_k=1, d_out=2)
         x, y = mine.plane(500)
         x = torch.cat([x, torch.full((len(x), 1), 3.0)], dim=-1)
-        mine.train_balanced(moe, x, y, steps=400, **options)
+        mine.train_balanced(moe, x, y, steps=300, **options)
         with torch.no_grad():
             _, (chosen, _) = moe(x)
         largest.append(chosen.flatten().bincount(minlength=8).max().item() / len(x))
-    return sum(largest) / 3
+    return sum(largest) / 2
 
 
 def test_its_balanced_mixture_shares_the_work_by_penalty_and_either_bias_and_repeats_itself_without_noise():
@@ -304,7 +304,7 @@ def test_it_takes_sequences_and_an_expert_reads_the_tokens_that_chose_it_and_no_
 
 
 def test_it_learns_a_text_better_than_a_table_of_pairs_and_writes_on(workspace):
-    hand_in(RIGHT | {MIXTURE: EXERCISES[MIXTURE].solution})  # token by token is slow
+    hand_in({id: RIGHT[id] for id in READING})
     my_moe()
     Path("text.txt").write_text("to be, or not to be: " * 60)
     begun, said = alone("train", "text.txt", "20"), alone("train", "text.txt", "80")
@@ -326,12 +326,12 @@ def test_it_learns_a_text_better_than_a_table_of_pairs_and_writes_on(workspace):
 def test_a_training_that_is_stopped_goes_on_with_what_it_learned(workspace):
     my_moe(until="08")
     Path("text.txt").write_text("to be, or not to be: " * 60)
-    command = [sys.executable, "my_moe.py", "train", "text.txt", "2000"]
+    command = [sys.executable, "my_moe.py", "train", "text.txt", "400"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
     stoppable = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs are not
     training = subprocess.Popen(command, preexec_fn=stoppable, **pipes)
     said = ""
-    while "step 200 " not in said:
+    while "step 40 " not in said:
         said += training.stdout.read(1)
         assert training.poll() is None, said
     training.send_signal(signal.SIGINT)

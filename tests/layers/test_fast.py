@@ -189,6 +189,7 @@ def test_tensors_that_do_not_fit_are_refused():
         fast.soften(x, torch.randn(2, 4), *tensors()[2:], "relu")
 
 
+@pytest.mark.nightly
 def test_all_about_trees_passes_without_numba():
     code = (
         "import sys; sys.modules['numba'] = None\n"
@@ -266,6 +267,7 @@ print(y.item())
 """
 
 
+@pytest.mark.nightly
 def test_a_kernel_is_compiled_anew_when_a_file_that_it_imports_has_changed(root, tmp_path):
     shutil.copytree(root / "moe_tutorial", tmp_path / "moe_tutorial", ignore=shutil.ignore_patterns("__pycache__"))
     activations = tmp_path / "moe_tutorial/layers/fast/activations.py"

@@ -128,7 +128,10 @@ def by_hand(indices, n_experts):
     return order, F.one_hot(indices.flatten(), n_experts).sum(0)
 
 
-@pytest.mark.parametrize("dispatch", [None, by_hand], ids=["as the package sorts", "as somebody else does"])
+@pytest.mark.parametrize(
+    "dispatch",
+    [pytest.param(None, id="as the package sorts", marks=pytest.mark.nightly), pytest.param(by_hand, id="by hand")],
+)
 def test_run_compares_and_reports(dispatch):
     result = parallel.run(2, tokens=40, top_k=1, seed=3, dispatch=dispatch)
     assert (result.ranks, result.tokens) == (2, [40, 40])
