@@ -85,6 +85,9 @@ def crossing(ask: Ask) -> None:
             "return ... => torch.stack([((c := (column[:, None] == torch.arange(n_experts))).cumsum(0) * c).sum(-1) <= "
             "room for column in indices.T], -1)"
         ),
+        "You compare all experts' counts. Pick those of the asked one with `[asked]`, and bring back (T, k).": (
+            "return ... => asked.cumsum(0) <= room"
+        ),
         "You count the tokens and not those that ask this expert: all experts are full at once.": (
             "return ... => (torch.arange(indices.numel()) < room).view_as(indices)"
         ),
