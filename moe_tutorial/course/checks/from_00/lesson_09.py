@@ -179,6 +179,7 @@ def micro_loss(ask: Ask) -> None:
             "64 * n_experts => 64 * k"
         ),
         "Your router has a single row. It has one for every expert.": "64 * n_experts => 64",
+        "The router has one row for an expert, not one for each neuron.": "64 * n_experts => 64 * n_experts * width",
         "A neuron's answer costs, too: 10 on the way out.": "(64 + 10) => 64",
         "A neuron reads 64 numbers, and multiplies each.": "(64 + 10) => 10",
         "A neuron multiplies 64 numbers, then 10: 64 + 10, and not 64 x 10.": "(64 + 10) => 64 * 10",
@@ -223,7 +224,7 @@ def small_network(seed: int) -> nn.Module:
         ),
         "In an nn.Sequential each network would read what the one before it says. An nn.ModuleList holds them side by "
         "side.": "return ... => nn.Sequential(*[copy.deepcopy(dense) for _ in range(n_experts)])",
-        "There is a network too few: one is asked for for each expert.": "range(n_experts) => range(n_experts - 1)",
+        "There is a network too few. There should be one for each expert.": "range(n_experts) => range(n_experts - 1)",
         "An expert's weights do not learn: they need requires_grad, as those of the dense network have.": (
             "range(n_experts)) => range(n_experts)).requires_grad_(False)"
         ),
@@ -241,7 +242,7 @@ def upcycle(ask: Ask) -> None:
             )
         if len(experts) != n_experts:
             networks = "1 network" if len(experts) == 1 else f"{len(experts)} networks"
-            raise NotYet(f"It returns {networks}. {n_experts} are asked for, one for each expert.")
+            raise NotYet(f"It returns {networks}. There should be {n_experts}, one for each expert.")
         if not all(torch.equal(expert(x), dense(x)) for expert in experts):
             raise NotYet(
                 "An expert answers otherwise than the dense network. Each starts with the dense network's weights as "
