@@ -58,14 +58,13 @@ E = 8
 #
 # The data are handwritten digits, *raw*: pixels between 0 and 1, not standardised. A mixture has eight experts of 16 neurons, and each
 # image goes to one of them. We train it from sixty random starts, 300 steps each (some ten seconds). An expert counts as **dead**
-# when it gets less than one image in a hundred. A mixture has **collapsed** when at least five of the eight are dead.
+# when it gets less than one in a hundred of the test images. A mixture has **collapsed** when at least five of the eight are dead.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
     "05.sixty",
-    "We train the same small mixture from sixty random starts, with nothing added "
-    "to spread the work. How many of the sixty collapse?",
+    "We train the same small mixture from sixty random starts, with nothing added to spread the work. How many of the sixty collapse?",
     slider=(0, 60, 1, "of 60"),
 )
 
@@ -80,13 +79,12 @@ def mixture(router=None, **options):
     return MixtureOfExperts(64, 16, E, 1, router, d_out=10, **options)
 
 
-def run(data, n_seeds, build=mixture, before_step=None, **options):
+def run(data, n_seeds, build=mixture, before_step=lambda *_: None, **options):
     """The trained seeds, and step -> their shares on the test images (n_seeds, E)."""
     at = {}
 
     def note(step, trained):
-        if before_step:
-            before_step(step, trained)
+        before_step(step, trained)
         if step in STAGES:
             at[step] = share(trained.routing(data.x_test).indices, E)
 
@@ -139,10 +137,9 @@ def columns(figure, theme):
     axes.set_xlabel("sixty mixtures, sorted by winner")
 
 
-one_works = [int((dead(shares) == E - 1).sum()) for shares in (start, end)]
 picture(
     columns,
-    title=f"A single expert works in {one_works[0]} of sixty mixtures before training, in {one_works[1]} after it",
+    title=f"Of 8 experts, {average_dead(start)} are dead before training, {average_dead(end)} after it (means of sixty mixtures)",
     note="A column is one mixture. Each colour is one expert's share. Below: the winner, the expert that ends with most images.",
     alt=f"Sixty columns, each cut into the shares of its experts. Before training {int(dead(start).min())} to {int(dead(start).max())} "
     f"experts of a mixture are dead, after it {int(dead(end).min())} to {int(dead(end).max())}. Experts {', '.join(map(str, winner.unique().tolist()))} win.",
@@ -154,8 +151,7 @@ picture(
 # Claim 05.1.
 claim(
     "05.1",
-    "With nothing added to spread the work, at least five of eight experts are dead "
-    "after 300 steps on raw digits, in every seed",
+    f"With nothing added to spread the work, at least five of eight experts are dead after {STEPS} steps on raw digits, in every seed",
     quantity="dead experts (of 8)",
     measured=dead(end),
     holds=in_every_seed(above(4.5)),
@@ -172,7 +168,7 @@ claim(
 # A guess.
 guess(
     "05.decided",
-    "Some experts work before training and are dead after 300 steps. Of a hundred of those, how many are dead after ten steps already?",
+    f"Some experts work before training and are dead after {STEPS} steps. Of a hundred of those, how many are dead after ten steps already?",
     slider=(0, 100, 1, "of 100"),
 )
 
@@ -182,7 +178,7 @@ gone = {step: shares < 0.01 for step, shares in at.items()}
 died = gone[STEPS] & ~gone[0]  # while it trained
 by_ten = 100 * (died & gone[10]).sum() / died.sum()
 back = int((gone[10] & ~gone[STEPS]).sum())
-woke = int((gone[0] & ~gone[1]).sum())
+woke = gone[0] & ~gone[1]
 led = {step: int((shares.argmax(-1) == winner).sum()) for step, shares in at.items()}
 
 # %% tags=["guess", "nbval-ignore-output"]
@@ -196,20 +192,22 @@ reveal(
         else "Rather slow. "
     )
     + f"{died.sum()} of the 480 experts die while they train, {(died & gone[10]).sum()} of them in the first ten steps. Of those dead after ten steps, "
-    f"{back or 'none'} came back; of the {gone[0].sum()} dead before training, {woke} work after the first step.\n\nIn {led[0]} of "
+    f"{back or 'none'} came back; of the {gone[0].sum()} dead before training, {woke.sum()} work after the first step, but "
+    f"{(woke & gone[STEPS]).sum()} of these are dead again at the end.\n\nIn {led[0]} of "
     f"the 60 mixtures the winner (the expert that ends with most images) was in the lead before training, in {led[10]} after ten steps.",
 )
 
 # %% [markdown] tags=["05.sixty"]
-# Here are all sixty. Move the step: does mixture 1 end with one expert, or with two? Find a mixture that ends with the other number.
-# Then find one in which the winner was not in the lead at step 0.
+# Here are all sixty. Move the step: does mixture 1 end with one expert, or with two? Find one that ends with the other number, and one
+# in which the winner was not in the lead at step 0.
 
 
 # %% tags=["draw", "nbval-ignore-output", "05.sixty"]
 # Sliders: all sixty, before, during and after training.
 def one_of_sixty(step, number):
     shares = at[step][number - 1]
-    title = f"{E - int(dead(shares))} of 8 experts work"
+    working = E - int(dead(shares))
+    title = f"{working} of 8 experts work{'s' * (working == 1)}"
     note = f"Mixture {number} of 60 after {step} steps. Upright line: even use."
     return message(title, note) + usage_bars(shares)
 
@@ -221,13 +219,13 @@ sweep(
 )
 
 # %% [markdown]
-# ## An even start
+# ## A fairer start
 #
-# Is the start to blame, then? Before training, some experts happen to have larger logits than others, whatever the image. Make the
-# start even, and see whether the mixture still collapses.
+# Is the start to blame, then? Before training, some experts happen to have larger logits than others, whatever the image. Make
+# their mean logits equal, and see whether the mixture still collapses.
 #
-# **Your turn.** Give each expert a *handicap*: one number, positive or negative, to be added to its logit on every image, so that the mean
-# of its logits over all images becomes 0. (Any common number would do; we take 0. In code it is a bias on the logit.)
+# **Your turn.** Give each expert a *handicap*: one number that is added to its logit on every image (a bias). It brings the mean of these
+# logits to 0. Say expert 0 has the logits 3, 4 and 5 on three images. Its handicap is -4, and the logits become -1, 0 and 1.
 
 
 # %% tags=["exercise"]
@@ -249,7 +247,7 @@ handicap = check("05.handicap", handicap)
 # A guess.
 guess(
     "05.fair",
-    "With your handicap, set once, the mean logits of all eight are equal at the start. How many are dead after 300 steps, on average?",
+    f"With your handicap, set once, the mean logits of all eight are equal at the start. How many are dead after {STEPS} steps, on average?",
     slider=(0, 8, 0.5, "of 8"),
 )
 
@@ -273,6 +271,7 @@ def with_handicap(data, last):
 
 once, fifty = with_handicap(raw, 0)[1], with_handicap(raw, 50)[1]
 kept, always = with_handicap(raw, STEPS)
+leader_won = int((once[0].argmax(-1) == once[STEPS].argmax(-1)).sum())
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
@@ -286,24 +285,26 @@ reveal(
         if dead(once[STEPS]).min() > 4
         else "So the start has a part in it. "
     )
-    + f"Set anew at each step, your handicap leaves {average_dead(always[STEPS])} dead at the end.",
+    + f"Set anew at each step, your handicap leaves {average_dead(always[STEPS])} dead at the end; stop at step 50, and it is {average_dead(fifty[STEPS])}."
+    f"\n\nThe mean logits are equal at the start, but the shares are not quite. The expert that has the largest share then wins in {leader_won} of the 20 "
+    f"mixtures; by chance it would be {20 / E}.",
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: dead experts over the steps.
-arms = {"once": (once, ":"), "up to step 50": (fifty, "--")}
-arms["at each step"] = (always, "-")
+arms = {"once": (once, ":", "muted"), "up to step 50": (fifty, "--", "accent")}
+arms["at each step"] = (always, "-", "accent")
 places = [max(step, 0.2) for step in STAGES]  # a logarithmic axis has no 0
 lines = {}
-for name, (of, dash) in arms.items():
+for name, (of, dash, color) in arms.items():
     path = [float(dead(of[step]).float().mean()) for step in STAGES]
-    lines[name] = Line(places, path, dash, "accent", "●")
+    lines[name] = Line(places, path, dash, color, "●")
 curves(
     lines,
     title=f"Set at each step, your handicap leaves {average_dead(always[STEPS])} dead; set up to step 50, {average_dead(fifty[STEPS])}",
     note="Each line: how long your handicap is set. Raw digits, means over twenty seeds. The axis is logarithmic, but for step 0.",
     x="steps",
-    xticks={max(step, 0.2): str(step) for step in STAGES if step != 100},
+    xticks={max(step, 0.2): str(step) for step in STAGES},
     log="x",
     y="dead experts of 8",
     yticks=range(0, E + 1, 2),
@@ -315,18 +316,18 @@ curves(
 # Claim 05.2.
 claim(
     "05.2",
-    "From a start with equal mean logits, at least five of eight experts are still dead after 300 steps, in every seed",
+    f"From a start with equal mean logits, at least five of eight experts are still dead after {STEPS} steps, in every seed",
     quantity="dead experts (of 8)",
     measured=dead(once[STEPS]),
     holds=in_every_seed(above(4.5)),
     control=dead(always[STEPS]),
-    control_is="made even again at each step",
+    control_is="made equal again at each step",
 )
 
 # %% [markdown]
 # ## Who works?
 #
-# Two experts at work may have shares of 0.9 and 0.1, or of 0.5 and 0.5: six are dead either way. So we look at the **share** $s_i$ itself:
+# Two experts may have shares of 0.9 and 0.1, or of 0.5 and 0.5: six are dead either way. So we look at the **share** $s_i$ itself:
 # the part of all choices that went to expert $i$.
 #
 # **Your turn.** Each of `T` images has chosen `k` experts, and `chosen` holds their numbers. Return the share of each expert.
@@ -354,13 +355,12 @@ print("its shares:", [round(s, 2) for s in my_share(chosen, E).tolist()])
 # are in common use:
 #
 # - The **largest share**: even use gives $1/E$, one expert for everything gives 1. (If each image chooses $k$, it is at most $1/k$.)
-# - **Dead experts**: how many get less than one choice in a hundred.
+# - **Dead experts**: how many get less than one choice in a hundred (one image, if each makes one choice).
 # - The **entropy** $-\sum_i s_i \log s_i$, divided by $\log E$: 1 is even, 0 is one for all.
 # - The **squared coefficient of variation** $\mathrm{cv}^2$: the variance of the shares over the square of their mean.
 #   0 is even, $E - 1$ is one for all.
 #
-# **Your turn.** Compute cv² from the shares. (The oldest balance losses push it down, and its gradient has
-# [a trap](museum.ipynb#nan-as-soon-as-the-balance-is-perfect).)
+# **Your turn.** Compute cv² from the shares. (As a loss it has [a trap](museum.ipynb#nan-as-soon-as-the-balance-is-perfect).)
 
 
 # %% tags=["exercise"]
@@ -395,8 +395,8 @@ for name, shares in situations.items():
 
 # %% [markdown]
 # *Two alive* has lost half of its experts. The largest share misses this: it calls *uneven* worse than *two alive*. The number of dead
-# misses something else: it is 0 for *even* and for *uneven*. Entropy and cv² rank all four in the same order, but do not say how many
-# are dead. So read two numbers: how many are dead, and the entropy or cv².
+# misses that *uneven* is not even. Entropy and cv² rank all four in the same order, but do not say how many are dead. So we read two
+# numbers: how many are dead, and the entropy (cv² would do, too).
 #
 # ## How strong is each?
 #
@@ -441,18 +441,19 @@ dead_right = 100 * strong[gone[STEPS]].mean()
 # Your guess and what was measured.
 busiest = 100 * strong[range(60), winner]
 shared = dead(end) < 7  # two experts or more work
+early, late = (100 * strong[gone[STEPS] & of] for of in (gone[0], ~gone[0]))
 reveal(
     "05.strength",
     float(dead_right),
     says=f"Where one expert works, it gets {busiest[~shared].mean():.0f} of a hundred right by itself"
     + (
-        f"; where two share the images, the busier gets {busiest[shared].mean():.0f}"
+        f"; where two share the images, the busier has {100 * end.amax(-1)[shared].mean():.0f} of a hundred and gets {busiest[shared].mean():.0f} right"
         if shared.any()
         else ""
     )
-    + ". One that is not asked is taught nothing.\n\n"
-    f"Those dead before training and at the end get {100 * strong[gone[0] & gone[STEPS]].mean():.1f} right (guessing would get about 10); those "
-    f"that died while they trained, {100 * strong[~gone[0] & gone[STEPS]].mean():.1f}.",
+    + f".\n\nAn expert that is hardly asked learns hardly anything: those dead before training and at the end get {early.mean():.1f} right (guessing: "
+    f"about 10), the worst {early.min():.0f}, the best {early.max():.0f}. Those that died while they trained were asked for a while: they get "
+    f"{late.mean():.1f}, the best {late.max():.0f}.",
 )
 
 
@@ -463,6 +464,7 @@ def share_and_strength(figure, theme):
     text, muted = look.color("text", theme), look.color("muted", theme)
     works = ~gone[STEPS]
     axes.axvline(0, color=look.color("line", theme), lw=1)
+    axes.plot([0, 100], [0, 100], color=look.color("line", theme), lw=1)
     axes.axhline(10, color=muted, ls="--", lw=1)
     axes.text(100, 11, "guessing", color=muted, ha="right", va="bottom")
     idle = torch.linspace(-23, -3, int((~works).sum()))  # beside each other
@@ -478,7 +480,7 @@ def share_and_strength(figure, theme):
 picture(
     share_and_strength,
     title=f"By itself, an expert that works alone gets {busiest[~shared].mean():.0f} % right; a dead one gets {dead_right:.0f} %",
-    note="A dot is one of all 480 experts. The dead have a share below 1 %; they stand beside each other.",
+    note="A dot is one of all 480 experts. Slanted line: as many right as its share. The dead (share below 1 %) stand beside each other.",
     alt=f"Dead experts get {dead_right:.0f} % right, those that work alone {busiest[~shared].mean():.0f} %, and those that share lie between.",
     height=300,
 )
@@ -491,7 +493,7 @@ picture(
 #
 # - All eight experts start with the *same* parameters.
 # - *Every* expert learns from *every* image, chosen or not, from the loss of its own answer.
-# - The router learns from the mixture's loss, as before.
+# - The mixture's loss trains the router only.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -534,8 +536,8 @@ reveal(
     says=f"The dead get {100 * equals[everyone_end < 0.01].mean():.1f} of a hundred images right, the others "
     f"{100 * equals[everyone_end >= 0.01].mean():.1f}. "
     + (
-        "So nobody has to be stronger to win. By the gradient of lesson 04, a chosen expert whose answer helps gets a larger logit, whether another would help as "
-        "much or not. Why the router settles on one for nearly all images, lesson 06 finds out."
+        "So nobody has to be stronger to win. By the gradient of lesson 04, a chosen expert whose answer helps gets a larger logit. "
+        "This explains why an expert keeps an image. Why it also wins the others, lesson 06 finds out."
         if dead(everyone_end).float().mean() > 5
         else "So a winner has to be stronger."
     ),
@@ -557,7 +559,7 @@ claim(
 # %% [markdown]
 # ## What does it cost?
 #
-# Dead experts are parameters that nobody uses. Does that cost accuracy? We compare:
+# Dead experts are parameters that nobody uses. Does that cost accuracy? We compare
 #
 # - mixtures that are *left alone*, as above;
 # - mixtures with *your handicap*, set at each step;
@@ -603,11 +605,11 @@ def right(trained, data):
 
 
 def kinds_on(data, alone, yours):
-    """Kind of mixture -> its dead experts and % right (20,); and % right of one expert."""
+    """Kind of mixture -> its shares (20, E) and % right (20,); and % right of one expert."""
     another = run(data, 20, lambda: mixture(router=Changed(data)))
     kinds = {"left alone": alone, "your handicap": yours, "another router": another}
     found = {
-        kind: (dead(at[STEPS])[:20].float(), right(trained, data)[:20])
+        kind: (at[STEPS][:20], right(trained, data)[:20])
         for kind, (trained, at) in kinds.items()
     }
     return found, right(train(one_expert, data, seeds(20), steps=STEPS), data)
@@ -632,7 +634,7 @@ reveal(
     says=f"Left alone, they get {collapsed_right.mean():.1f} % right, and with your handicap {kept_right.mean():.1f} %. One expert alone gets "
     f"{plain_one.mean():.1f} %"
     + (
-        ". So after 300 steps, on average, neither kind beats one expert alone. Where all experts work, each learns from a part of the images only. "
+        f". So after {STEPS} steps, on average, neither kind beats one expert alone. Where all experts work, each learns from a part of the images only. "
         "That may be one reason why they get fewer right. (Lesson 07 tests it.)"
         if plain_one.mean() > collapsed_right.mean() - 1
         else ", so others have something to add."
@@ -644,38 +646,37 @@ reveal(
 # Drawn: all four kinds, on both data sets.
 def in_rows(figure, theme):
     """A row for each kind: a small dot for each seed, a large one for their mean."""
-    axes = figure.add_subplot()
     line, muted = look.color("line", theme), look.color("muted", theme)
     colors = {"your handicap": "accent", "one expert alone": "muted"}
     small = {"ms": 5, "alpha": 0.35, "mew": 0}
-    for name, kinds in on_both.items():
-        middle = sum(means[name].values()) / len(kinds)
-        top = axes.get_xaxis_transform()
-        axes.text(middle, 1, name, transform=top, weight="bold", ha="center")
-        for y, (kind, (n_dead, of)) in enumerate(kinds.items()):
+    panels, narrow = figure.subplots(1, 2, sharey=True), is_narrow(figure)
+    for axes, (name, kinds) in zip(panels, on_both.items(), strict=True):
+        axes.set_title(name, weight="bold", fontsize=11)
+        for y, (kind, (shares, of)) in enumerate(kinds.items()):
             color = look.color(colors.get(kind, "text"), theme)
             axes.axhline(y, color=line, lw=0.8, zorder=0)
             axes.plot(of, y + torch.linspace(-0.1, 0.1, 20), "o", color=color, **small)
             axes.plot(of.mean(), y, "o", ms=10, color=color)
             at = {"x": of.mean(), "ha": "center", "color": color}
-            right_on_average = f"{of.mean():.1f} %"
-            axes.text(y=y - 0.2, s=right_on_average, va="bottom", weight="bold", **at)
-            if n_dead is not None:
-                axes.text(y=y + 0.2, s=f"{n_dead.mean():.1f} dead", va="top", **at)
-    axes.set_yticks(range(4), kinds)
-    if is_narrow(figure):  # labels above the rows
-        axes.set_yticks([])
-        for y, kind in enumerate(kinds):
-            at = axes.get_yaxis_transform()
-            axes.text(0, y - 0.4, kind, transform=at, color=muted, va="bottom")
-    axes.set(ylim=(3.4, -0.65), xlabel="% right")
-    axes.margins(x=0.12)
-    axes.spines["left"].set_visible(False)
+            axes.text(
+                y=y - 0.2, s=f"{of.mean():.1f} %", va="bottom", weight="bold", **at
+            )
+            if shares is not None:
+                s = f"{average_dead(shares)} dead" + ("\n" if narrow else ", ")
+                s += f"entropy {entropy(shares).mean():.2f}"
+                axes.text(y=y + 0.16, s=s, va="top", **at)
+        axes.set(ylim=(3.4, -0.65), xlabel="% right", yticks=[])
+        axes.margins(x=0.3)
+        axes.spines["left"].set_visible(False)
+    for y, kind in enumerate(kinds):  # on a phone above its row
+        at = {"transform": panels[0].get_yaxis_transform(), "color": muted}
+        at |= {"va": "bottom"} if narrow else {"va": "center", "ha": "right"}
+        panels[0].text(0 if narrow else -0.02, y - 0.4 * narrow, kind, **at)
 
 
 on_both = {
-    "digits4": four | {"one expert alone": (None, four_one)},
     "plain digits": plain | {"one expert alone": (None, plain_one)},
+    "digits4": four | {"one expert alone": (None, four_one)},
 }
 means = {
     data: {kind: of.mean() for kind, (_, of) in kinds.items()}
@@ -684,30 +685,30 @@ means = {
 best = {data: max(of, key=of.get) for data, of in means.items()}
 picture(
     in_rows,
-    title="Plain digits need one expert; on digits4 another router is best"
+    title="One expert is enough for plain digits; on digits4 another router is best"
     if max(means["plain digits"].values()) < plain_one.mean() + 0.5
     and best["digits4"] == "another router"
     else f"Best on plain digits: {best['plain digits']}; best on digits4: {best['digits4']}",
-    note="Small: twenty seeds of each kind. Large: their mean, with the mean number of dead experts of 8.",
+    note="Small: twenty seeds of each kind. Large: their mean, with the means of the dead experts and of the entropy (1: even use).",
     alt="; ".join(
         f"{data}: "
         + ", ".join(f"{kind} {of:.1f} % right" for kind, of in found.items())
         for data, found in means.items()
     ),
     height=340,
-    narrow_height=540,
+    narrow_height=620,
 )
 
 # %% [markdown]
 # On `digits4` one expert is not enough: mixtures that are left alone keep about two, and do better. With your handicap more experts work,
-# but the mixtures get no more right than those left alone. Another router is best, after these 300 steps. So the number of dead experts
-# alone does not tell which kind is better.
+# but the mixtures get no more right than those left alone. Another router lies between these two, in the dead and in the entropy, and is
+# best after these steps. So neither number tells which kind is better.
 
 # %% tags=["measure"]
 # Claim 05.4.
 claim(
     "05.4",
-    "On plain digits, after 300 steps, mixtures that are left alone are at most one point less accurate than those with another "
+    f"On plain digits, after {STEPS} steps, mixtures that are left alone are at most one point less accurate than those with another "
     "router, in which fewer experts die",
     quantity="accuracy, left alone over another router (points)",
     measured=collapsed_right - plain["another router"][1],
@@ -720,9 +721,9 @@ claim(
 # %% [markdown]
 # ## Let it happen in your hands
 #
-# So far you saw a few steps only. Now watch a collapse from step to step. This mixture trains in the page, on points that lie
+# Now watch a collapse from step to step. This mixture trains in the page, on points that lie
 # away from the origin, like raw pixels. How many experts work when it stops?
-# Then change the seed, or what you like: can you get more of them to work? (The Switch loss that it offers is lesson 07's.)
+# Change the seed, or what you like: can you get more to work? (The Switch loss that it offers is lesson 07's.)
 
 # %% tags=["playground", "nbval-ignore-output"]
 playground(preset="revive")
@@ -741,15 +742,14 @@ quiz("05")
 #
 # ## Recap
 #
-# - Read two numbers: how many experts are dead, and the entropy or cv² of the shares.
+# - Read two numbers: how many experts are dead, and the entropy or cv² of the shares. Neither tells how accurate a mixture is.
 # - Left alone on raw digits, with one expert chosen, every mixture that we tried collapsed. Many experts are dead before training; most
-#   of the others die in ten steps (of Adam, at a rate of 0.01). A start at which nobody is dead does not prevent it; making the mean
+#   of the others die in ten steps. A start at which nobody is dead does not prevent it; making the mean
 #   logits equal at each step does.
 # - An expert learns from what it is given: one that gets all images reads nearly all of them by itself; dead ones are close to guessing.
 #   But a winner need not be stronger: among equals, one still takes everything.
 # - After 300 steps on plain digits, one expert alone reads, on average, as well as any of these kinds of mixtures, and those that are
-#   left alone are the best of the mixtures. On `digits4` another router is best; your handicap keeps most experts at work, but there,
-#   too, does no better than none.
+#   left alone are the best of the mixtures. On `digits4` another router is best.
 #
 # **Sources.** The self-reinforcing imbalance: [Eigen et al. 2013](https://arxiv.org/abs/1312.4314), section 3, and
 # [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538), section 4. Squared coefficient of variation: the same,

@@ -27,6 +27,13 @@ from moe_tutorial.course.vocabulary import Ask, checks, draw
         "That is even, too, but all means become that of all logits. They should become 0.": (
             "return ... => logits.mean() - logits.mean(0)"
         ),
+        "You average probabilities. The task says logits.": "return ... => -logits.softmax(1).mean(0)",
+        "You even out probabilities. The task is about the mean of the logits.": (
+            "return ... => 1 / logits.shape[1] - logits.softmax(1).mean(0)"
+        ),
+        "You divide by the mean. A handicap is added: which number takes the mean to 0?": (
+            "return ... => 1 / logits.mean(0)"
+        ),
         "The sign is right, the size is not: it is that of the mean.": "-logits.mean(0) => -logits.mean(0).sign()",
     },
 )
@@ -53,7 +60,7 @@ def handicap(ask: Ask) -> None:
         "`counts = torch.bincount(chosen.flatten(), minlength=n_experts)`, divided by `chosen.numel()`.",
     ),
     mistakes={
-        "You divide by the number of tokens, so the shares add up to k. Each token makes k choices: divide by all of "
+        "You divide by the number of images, so the shares add up to k. Each image makes k choices: divide by all of "
         "them.": "chosen.numel() => len(chosen)",
         "You divide by the number of experts. Divide by the number of choices.": "chosen.numel() => n_experts",
         "That is how each compares with the busiest. The shares should add up to 1.": "chosen.numel() => counts.max()",
@@ -65,7 +72,7 @@ def handicap(ask: Ask) -> None:
         "Experts that nobody chose are left out. They get a 0.": (
             "return ... => chosen.unique(return_counts=True)[1] / chosen.numel()"
         ),
-        "Only the first choice of each token counts in your answer. All k of them do.": (
+        "Only the first choice of each image counts in your answer. All k of them do.": (
             "torch.bincount(chosen.flatten() => torch.bincount((chosen := chosen[:, :1]).flatten()"
         ),
         "An expert that is chosen several times counts once in your answer, as `counts[chosen] += 1` adds a single "
@@ -76,7 +83,7 @@ def my_share(ask: Ask) -> None:
     for rows, n_experts in (([[1], [0], [1], [3], [1]], 5), ([[3, 1], [3, 0], [1, 2]], 4), ([[2, 4, 0], [4, 2, 5]], 7)):
         given = {"chosen": torch.tensor(rows), "n_experts": n_experts}
         says = "the part of all choices that each expert got, 0 for those that nobody chose"
-        ask.gives(given, says, where=f"{len(rows)} tokens choose {len(rows[0])} of {n_experts} experts each")
+        ask.gives(given, says, where=f"{len(rows)} images choose {len(rows[0])} of {n_experts} experts each")
     order = torch.tensor([3, 0, 6, 1, 5, 2, 4])  # expert e gets the number order[e]
     says = "With the experts under other numbers, each should keep its share."
     ask.follows(given, given | {"chosen": order[given["chosen"]]}, lambda found: found[order.argsort()], says)
@@ -95,6 +102,7 @@ def my_share(ask: Ask) -> None:
         "That is the coefficient of variation. Square it.": "return ... => shares.std(correction=0) / shares.mean()",
         "The mean below the line has to be squared: else twice the numbers would give twice the answer.": " ** 2 => ",
         "That is the variance. Divide it by the square of the mean.": " / shares.mean() ** 2 => ",
+        "Take the mean from the shares: there need not be eight.": "shares.mean() => (1 / 8)",
         "You have the mean of the squares below the line. It is the square of the mean.": (
             "shares.mean() ** 2 => shares.pow(2).mean()"
         ),
