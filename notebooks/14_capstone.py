@@ -171,7 +171,7 @@ token_path(routing, name="one token in OLMoE's block")
 # its $p_e$. If `norm_topk_prob` is True, these $k$ weights are first divided by their sum.
 #
 # **Your turn.** Seven lines: the probabilities, the choice, the division (two lines), and the loop over `experts` (three lines), in
-# which each expert, (gate, up, down), adds its answer. Let it read all tokens: a token that has not chosen it gives it the weight 0.
+# which each expert, (gate, up, down), adds its answer. Let every expert read all tokens; where a token has not chosen it, its weight is 0.
 #
 # The number $k$ is `config["num_experts_per_tok"]`. The silu is `F.silu`. A file stores a matrix as (out, in), so write `x @ gate.T`.
 
@@ -206,15 +206,13 @@ published_block = check("14.published_block", published_block)
 # %%
 def gap(ours, theirs):
     """The distance of two answers, as a part of the second one's size."""
-    distance = (ours - theirs).norm().detach()
-    return float(distance / theirs.norm().detach()) if distance else 0.0
+    return ((ours - theirs).norm() / theirs.norm().clamp(min=1e-30)).item()
 
 
 for family in WRITTEN:
-    block = block_of(family, seed)
+    block = block_of(family, seed)  # which wants (batch, tokens, d)
     ours = published_block(x, on_the_hub(block), config_of(family).to_dict())
-    theirs = block(x[None])[0]  # published blocks want (batch, tokens, d)
-    print(f"{family:10} same to 0.00001: {gap(ours, theirs) < 1e-5}")
+    print(f"{family:10} same to 0.00001: {gap(ours, block(x[None])[0]) < 1e-5}")
 
 # %% [markdown]
 # ## What does a test catch?
@@ -279,24 +277,23 @@ TESTS = {
     "cosine\nabove .99": lambda a, b: cosine(a.flatten(), b.flatten()) > 0.99,
     "gap\nbelow 1e-5": lambda a, b: gap(a, b) < 1e-5,
 }
-small = block_of("OLMoE", seed, std=0.02).requires_grad_(False)
-theirs = small(x[None])[0]
-right = published_block(x, on_the_hub(small), config_of("OLMoE").to_dict())
-COMPARED = {"twice as large": 2 * theirs, "all 0": 0 * theirs, "no mistake": right}
-ANSWERS = {what: ten[0] for what, ten in answers.items()}
-ANSWERS |= {what: (ours, theirs) for what, ours in COMPARED.items()}
-noticed = {
-    what: [not t(*both) for t in TESTS.values()] for what, both in ANSWERS.items()
+unchanged = [with_mistake("OLMoE", s) for s in seeds(10)]
+resized = {"twice as large": 2, "all 0": 0}
+COMPARED = {w: [(n * y, y) for _, y in unchanged] for w, n in resized.items()}
+COMPARED["no mistake"] = unchanged
+noticed = {  # in what part of the seeds, by each test
+    what: sum(torch.tensor([not t(*both) for t in TESTS.values()]) for both in ten) / 10
+    for what, ten in (answers | COMPARED).items()
 }
-by_all = torch.tensor([noticed[what] for what in CHANGES])  # (mistakes, tests)
+by_all = torch.stack([noticed[what] for what in CHANGES])  # (mistakes, tests)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-largest = float(theirs.abs().max())
+largest = max(float(theirs.abs().max()) for _, theirs in unchanged)
 reveal(
     "14.caught",
-    int(by_all[:, 0].sum()),
-    says=f"It catches {', '.join(w for w in CHANGES if noticed[w][0]) or 'none of the eight'}. "
+    int((by_all[:, 0] > 0).sum()),
+    says=f"In ten seeds, it catches {', '.join(w for w in CHANGES if noticed[w][0]) or 'none of the eight'}. "
     f"The largest number in the answers of OLMoE's block is {largest:.0e}, and the tolerance is {1.4e-2 / largest:,.0f} times that"
     + (". " if noticed["all 0"][0] else ", so even zeros pass. ")
     + "\n\nMeasure the distance as a part of the size, as `gap` does. Here, in float32, we allow 1e-5 of the size. And see your test fail "
@@ -354,21 +351,21 @@ CENTRED = {"ha": "center", "va": "center"}
 useful = [
     name.replace("\n", " ")
     for n, name in enumerate(TESTS)
-    if by_all[:, n].all() and not noticed["no mistake"][n]
+    if by_all[:, n].min() == 1 and not noticed["no mistake"][n]
 ]
-beside = [(what, torch.tensor([noticed[what]]).float()) for what in COMPARED]
-wrong = list(COMPARED)[:2], torch.cat([row for _, row in beside[:2]])
+*wrong, right = COMPARED
 picture(
     verdicts(
         {
-            "noticed, % of the eight": (list(CHANGES), by_all.float()),
-            "": wrong,
-            "false alarms, %": (["no mistake"], beside[2][1]),
+            "noticed, % of the runs": (list(CHANGES), by_all),
+            "": (wrong, torch.stack([noticed[what] for what in wrong])),
+            "false alarms, %": ([right], noticed[right][None]),
         },
         list(TESTS),
     ),
     title=f"What catches all eight mistakes: {', '.join(useful) or 'no test'}",
-    note="● The test notices it; empty: it passes. The cosine compares directions, not sizes. "
+    note="● The test notices it in all of ten seeds, ○ in some; empty: it passes. The cosine compares directions, not sizes. "
+    "But the scale multiplies DeepSeek-V3's routed experts only, so without it the sum has another direction. "
     "“Twice as large” and “all 0” are the published answers of OLMoE's block, times 2 and times 0.",
     alt="; ".join(
         f"{what}: noticed by {', '.join(t.split()[0] for t, hit in zip(TESTS, hits, strict=True) if hit) or 'no test'}"
@@ -381,8 +378,8 @@ picture(
 # Claim 14.1.
 claim(
     "14.1",
-    "With weights of standard deviation .02, each of eight mistakes fits every tensor, raises no error, and moves the answer on "
-    "average by more than 5 % of its size",
+    "With weights of standard deviation .02, each of eight mistakes fits every tensor and raises no error, and even the smallest of "
+    "their eight movements of the answer is on average more than 5 % of its size",
     quantity="smallest movement of the answer (% of its size)",
     measured=[100 * min(gap(*ten[n]) for ten in answers.values()) for n in range(10)],
     holds=above(5),
@@ -415,7 +412,7 @@ table(
     ["bug", "what it does"],
     {bug: [does] for bug, does in what.items()},
     title="Eight bugs, one in each of eight mixtures",
-    note="Late tokens dropped: for up to three tokens, this share is rounded down to 0, and nobody gets an answer.",
+    note=f"Late tokens dropped: of three tokens, this is 1.25 × 3 × 2 / 8 = {1.25 * 3 * 2 / 8:.2f}, rounded down to 0: nobody gets an answer.",
 )
 
 # %% tags=["guess", "nbval-ignore-output"]
@@ -439,49 +436,59 @@ def balance(step, trained):
 
 
 def learned(bug):
-    """Test accuracy of a trained mixture with this bug, ten seeds, and whether its loss fell by half in each."""
+    """A mixture with this bug, trained, ten seeds."""
     options = {"steps": 400, "on_step": balance}
-    run = train(lambda: suspect(bug, d_out=10), rules, seeds(10), **options)
-    fell = (run.losses[-20:].mean(0) < run.losses[0] / 2).all()
-    return run.accuracy(rules.x_test, rules.y_test), bool(fell)
+    return train(lambda: suspect(bug, d_out=10), rules, seeds(10), **options)
 
 
-accuracy, fell = {}, {}
-for bug in SUSPECTS:
-    accuracy[bug], fell[bug] = learned(bug)
+test = rules.x_test, rules.y_test
+trained = {bug: learned(bug) for bug in SUSPECTS}
+fell = [(r.losses[-20:].mean(0) < r.losses[0] / 2).all() for r in trained.values()]
+torch.manual_seed(seed)  # for the noise
+accuracy = {bug: run.accuracy(*test) for bug, run in trained.items()}
 cost = {bug: accuracy[sound] - accuracy[bug] for bug in bugs}
+late, other = {}, copy.copy(trained[sound])
+for bug in bugs:  # the right mixture gets this bug after its training
+    other.model = suspect(bug, d_out=10)
+    late[bug] = other.accuracy(*test)
+parts = zip(*(half.split(120) for half in test), strict=True)
+by_120 = [trained["softmax over the tokens"].accuracy(*part) for part in parts]
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-seen = [bug for bug in bugs if cost[bug].mean() > 0.02]
+close = [bug for bug in bugs if cost[bug].mean() <= 0.02]
+at_test = {bug: 100 * float((accuracy[sound] - late[bug]).mean()) for bug in close}
+adapted = [bug for bug in close if at_test[bug] > 2]
 reveal(
     "14.seen",
-    len(seen),
-    says=f"{'All' if all(fell.values()) else sum(fell.values())} of the nine learn: in all ten seeds, their loss falls to less than half. "
-    + (
-        f"{8 - len(seen)} of the eight bugs cost no more than two points: too little to be seen. A likely reason: the bug is there "
-        "in training, too, so the experts learn to work with it."
-        if len(seen) < 8
-        else "Here accuracy shows them all."
+    8 - len(close),
+    says=f"{'All' if all(fell) else sum(map(int, fell))} of the nine learn: in all ten seeds, their loss falls to less than half. "
+    f"{len(close)} of the eight bugs cost no more than two points: too little to be seen. {len(close) - len(adapted)} of them cost no more "
+    "even if a right mixture gets them after its training. On this test, they hardly matter."
+    + "".join(
+        f" But {bug} would cost {at_test[bug]:.1f} points then. Trained with it, the mixture has adapted."
+        for bug in adapted
     ),
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: the accuracy of the nine, best first.
-ranked = sorted(accuracy, key=lambda bug: -accuracy[bug].mean())
-close = [b for b in bugs if accuracy[b].mean() > accuracy[sound].mean() - 0.02]
+rows = accuracy | {f"{bug}, at test only": late[bug] for bug in adapted}
+ranked = sorted(rows, key=lambda row: -rows[row].mean())
 interval_chart(
-    {bug: 100 * accuracy[bug] for bug in ranked},
+    {row: 100 * rows[row] for row in ranked},
     title=f"{len(close)} of the eight bugs, in colour, are within two points of the right one",
-    note="digits4: each of ten seeds in grey, above them mean and 95 % interval.",
+    note="digits4: each of ten seeds in grey, above them mean and 95 % interval. "
+    + "“At test only”: the right mixture gets the bug after training. " * bool(adapted)
+    + "A softmax over the tokens depends on the batch: here it is the whole test; tested in batches of 120, "
+    f"{100 * torch.stack(by_120).mean():.0f} % are right.",
     colors=dict.fromkeys(close, "accent"),
     unit="right, %",
 )
 
 # %% tags=["measure"]
 # Claim 14.2.
-quiet = ["noise in evaluation", "softmax twice"]
-quiet += ["late tokens dropped", "bias in the weights"]
+quiet = bugs[3:7]  # these four
 loud = [bug for bug in bugs if bug not in quiet]
 claim(
     "14.2",
@@ -502,7 +509,7 @@ claim(
 # weights. It needs no training and no original. It gets a mixture and tokens (T, d), and returns how far the mixture is from
 # obeying the rule. A mixture passes if this number is below .001.
 #
-# Here are two probes. The folded cell below them has seven more. The game shows what each of the nine asks.
+# Here are two probes, and the third is yours. The folded cell below them has six more. The game shows what each of the nine asks.
 
 
 # %%
@@ -517,13 +524,26 @@ def reordered(moe, x):
     return gap(moe(x[order])[0], moe(x)[0][order])
 
 
-# %% tags=["measure"]
-# Ready: seven more probes.
+# %% [markdown]
+# **Your turn.** One line: `alone` (T, d), each token's answer in a batch of its own. `x.split(1)` gives the tokens, each (1, d).
+
+
+# %% tags=["exercise"]
 def alone(moe, x):
     """A token gets the same answer alone as among others."""
-    return gap(torch.cat([moe(token)[0] for token in x.split(1)]), moe(x)[0])
+    together, _ = moe(x)
+    ### BEGIN SOLUTION
+    alone = torch.cat([moe(token)[0] for token in x.split(1)])
+    ### END SOLUTION
+    return ((alone - together).norm() / together.norm()).item()
 
 
+# %%
+alone = check("14.alone", alone)
+
+
+# %% tags=["measure"]
+# Ready: six more probes.
 def reaches_router(moe, x):
     """The loss reaches the router."""
     loss = moe(x)[0].square().sum()
@@ -619,13 +639,7 @@ def line_up(names, seed):
 
 READY = [twice, alone, reordered, renamed, lifted]
 READY += [certain, single, doubled, reaches_router]
-OTHERS = [
-    "router input centred over the batch",
-    "router reads the neighbour",
-    "output bias not weighted",
-    "second answer forgotten",
-    "dropout in evaluation",
-]
+OTHERS = [*list(MUTANTS)[:2], *list(MUTANTS)[-3:]]  # which the probes catch
 draw = random.Random(seed)
 later = [[*OTHERS[:3], *draw.sample(bugs, 5)], [*OTHERS[3:], *draw.sample(bugs, 6)]]
 rounds = [line_up([sound, *some], seed + n) for n, some in enumerate([bugs, *later])]
@@ -703,7 +717,7 @@ reveal(
     "14.twenty",
     float(caught.sum(0).mean()),
     says=f"On average over ten seeds, they catch {caught.sum(0).mean():.1f} of seventeen. `{READY[best].__name__}` alone catches "
-    f"{per_probe[best]:.0%}. "
+    f"{17 * per_probe[best]:.1f}. "
     + (
         "A likely reason: it makes the router sure of one expert, and finds out by itself which one. So it knows what the answer should be. "
         "Most others compare the mixture only with itself."
@@ -754,7 +768,9 @@ picture(
     verdicts(TRIED, ASKED, turned=90),
     title=f"The nine probes never catch {free} of seventeen mistakes, and accuse {len(accused)} of seven right kinds",
     note="Above: mistakes. Below: right mixtures. ● A mixture fails this probe in all of ten seeds, ○ in some. ✖ A right one fails it: a false "
-    "alarm (hollow: in some seeds). Bold: % of the runs that fail.",
+    "alarm (hollow: in some seeds). Bold: % of the runs that fail."
+    + " `reaches_router` catches none: no mistake cuts the router off."
+    * (not per_probe[-1]),
     alt="; ".join(
         f"{name}: {', '.join(p for p, hit in zip(ASKED, share, strict=True) if hit) or 'no probe'}"
         for names, shares in TRIED.values()
@@ -763,21 +779,30 @@ picture(
     height=610,
 )
 
-# %% [markdown]
-# Look at the rows of the mistakes that are missed:
-#
-# - *Experts cut off*, *selection bias subtracted*: no probe asks whether the loss reaches the experts, or whether a higher bias
-#   gives an expert more tokens.
-# - *Activation forgotten*, *hidden bias forgotten*: the experts are wrong, and the probes trust `moe.experts(x)`.
-#
-# To catch these, too, compare answers and gradients with an original, or with a few lines written by hand.
+# %% tags=["draw", "nbval-ignore-output"]
+# Drawn: the mistakes that are missed in most seeds, and why.
+UNASKED = {
+    "experts cut off": "Does the loss reach the experts?",
+    "selection bias subtracted": "Does a higher bias give an expert more tokens?",
+    "activation forgotten": "Are the experts right? The probes trust `moe.experts`.",
+    "hidden bias forgotten": "Are the experts right?",
+    "weights squared": "Is a weight the probability? (A tiny one is noticed.)",
+    "logits in bfloat16": "Is each logit exact? (A tie of two is noticed.)",
+}
+times = {m: int(n) for m, n in zip(MUTANTS, caught.sum(1), strict=True) if n < 5}
+table(
+    ["mistake", "caught, of ten seeds", "what no probe asks"],
+    {m: [str(n), UNASKED.get(m, "")] for m, n in times.items()},
+    title="What is missed, and the question that is missing",
+    note="What is caught in a few seeds is caught by luck. Some need another probe: you can write one next. Others need an original, or a few lines by hand.",
+)
 
 # %% [markdown]
 # ## A probe of your own
 #
 # **Your turn, if you like.** What must hold for every right mixture, and no probe asks it yet? Write it in two to five lines. One
 # idea: the loss reaches the experts. At least one mixture with a bug must fail it. Every right one must pass, also with sigmoids, a
-# selection bias, a shared expert, or weights divided by their sum. (No time? Run the check all the same.)
+# selection bias, a shared expert, weights divided by their sum, or experts that choose. (No time? Run the check all the same.)
 #
 # - `y, routing = moe(x)`: the answers, and the routing with `probs`, `indices` and `weights`.
 # - `moe.experts(x)` is every expert's answer, (T, E, d). Their matrices are `moe.experts.w_in` and `w_out`.
@@ -807,7 +832,8 @@ def on_trial(probe):
     """Print how many of the mistaken and of the right mixtures fail a probe."""
     caught = tried(drawn, MUTANTS, [probe]).float().mean()
     accused = tried(right_one, KINDS, [probe]).float().mean()
-    print(f"{probe.__name__}: catches {caught:.0%} of the mistakes", end=", ")
+    whose = "the course's " * probe.__code__.co_filename.startswith("<the course's")
+    print(f"{whose}{probe.__name__}: catches {caught:.0%} of the mistakes", end=", ")
     print(f"accuses {accused:.0%} of the right mixtures")
 
 
@@ -816,12 +842,9 @@ on_trial(your_probe)
 # %% [markdown]
 # ## Try it
 #
-# 1. With how many tokens do `alone` and `reordered` catch dropped late tokens? (With one to three, no expert has room: all answers
-#    are 0, alone, among others, and in any order.)
-# 2. Does a longer training show more bugs? Set `steps` to 1,200 in the folded `learned`, and run the cells from there to the picture.
-# 3. Plant a bug: `class Mine(Router)` (of `moe_tutorial.layers`) with a `forward` that changes something, and
+# 1. Does a longer training show more bugs? Set `steps` to 1,200 in the folded `learned`, and run the cells from there to the picture.
+# 2. Plant a bug: `class Mine(Router)` (of `moe_tutorial.layers`) with a `forward` that changes something, and
 #    `moe, some = right_one("softmax", seed)`, `moe.router = Mine(D, E, K)`. Which probes catch it: `fails(alone, moe, some)`?
-#    Can you plant one that nobody catches, and that still matters?
 
 # %% [markdown]
 # ## Recap
@@ -879,6 +902,7 @@ for family in WRITTEN:
 STEPS = 600  # some twenty seconds
 torch.manual_seed(seed)
 prose = decode(texts(60_000).train[0])
+mine.print = lambda *words, **how: how and print(*words, **how)  # the progress alone
 my_gpt = mine.train_text(prose, steps=STEPS)
 written = my_gpt.write("The ", n=200)
 with torch.no_grad():
@@ -915,7 +939,7 @@ def in_colours(figure, theme):
 picture(
     in_colours,
     title=f"Your experts write. Loss on held-out text: your GPT {own_loss:.2f}, a table of pairs {of_pairs:.2f} nats a character",
-    note=f"After {STEPS} steps. Each character in the colour of the expert that reads it in the first block. Bold: on the held-out text, "
+    note=f"After {STEPS} steps. This GPT asks one expert for each character. The colour is that of the first block's. Bold: on the held-out text, "
     f"{len(steady)} of {len(often)} frequent letters go to one expert in over 95 % of places.",
     alt=f"The GPT writes: {written} Letters that go to one expert: {', '.join(steady) or 'none'}",
     height=150,
@@ -1063,17 +1087,15 @@ def rebuilt(family, seed, write=published_block, **settings):
     return gap(ours, theirs), max(map(gap, own, others))
 
 
-further = {"DeepSeek-V3": deepseek_block, "gpt-oss": gpt_oss_block}
-for family, write in further.items():
+for family, write in (("DeepSeek-V3", deepseek_block), ("gpt-oss", gpt_oss_block)):
     far = max(rebuilt(family, seed, write=write))
     print(f"{family:11} same to 0.00001, forward and back: {far < 1e-5}")
 
 # %% [markdown]
 # ### The same gradients
 #
-# To go on training a block you also need the same gradients. For your three blocks we compare the gradients of the tokens and of all
-# weights. The package's `from_transformers` copies DeepSeek-V3's and gpt-oss's blocks into a `MixtureOfExperts`; for these two only
-# the gradients of the tokens are compared.
+# To go on training a block you also need the same gradients: of the tokens and, for your three blocks, of all weights. The package's
+# `from_transformers` copies DeepSeek-V3's and gpt-oss's blocks into a `MixtureOfExperts`.
 
 # %% tags=["measure"]
 # Claim 14.4.
@@ -1091,27 +1113,10 @@ claim(
 )
 
 # %% [markdown]
-# ### Two of the probes
+# ### One more probe
 #
-# **Your turn, if you like.** `alone` and `reaches_router` stand in a folded cell above. Write them without a look at it. The first
-# asks whether a token gets the same answer alone as among others. `moe(x)` returns the answers and the routing, for a batch of one, too.
-
-
-# %% tags=["exercise", "optional"]
-def alone(moe, x):
-    """A token gets the same answer alone as among others."""
-    ### BEGIN SOLUTION
-    together, _ = moe(x)
-    alone = torch.cat([moe(token)[0] for token in x.split(1)])
-    return ((alone - together).norm() / together.norm()).item()
-    ### END SOLUTION
-
-
-# %%
-alone = check("14.alone", alone)
-
-# %% [markdown]
-# The second asks whether the loss reaches `moe.router.weight`: 0 if it does, 1 if not. Any loss of the answers will do.
+# **Your turn, if you like.** `reaches_router` stands in a folded cell above. Write it without a look at it: 0 if the loss reaches
+# `moe.router.weight`, 1 if not. Any loss of the answers will do.
 
 
 # %% tags=["exercise", "optional"]
@@ -1126,11 +1131,6 @@ def reaches_router(moe, x):
 
 # %%
 reaches_router = check("14.reaches_router", reaches_router)
-
-# %% tags=["measure"]
-# Measured: your two probes on the seventeen mistakes and on the seven right kinds.
-for probe in (alone, reaches_router):
-    on_trial(probe)
 
 # %% [markdown]
 # ### The seventeen mistakes

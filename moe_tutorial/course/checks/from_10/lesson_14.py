@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from moe_tutorial.course.planted_bugs import MUTANTS, SUSPECTS, suspect
 from moe_tutorial.course.running import NotYet
 from moe_tutorial.course.vocabulary import Ask, checks, draw, kind, numbers, reaches
-from moe_tutorial.layers import MixtureOfExperts, Router, Routing
+from moe_tutorial.layers import ExpertChoiceRouter, MixtureOfExperts, Router, Routing
 
 
 class ByName(dict):
@@ -62,6 +62,12 @@ class ByName(dict):
         "A file stores a matrix as (out, in), so it has to be turned: `x @ gate.T`, and so on.": "@ gate.T => @ gate",
         "The weights of one expert are (T,). `keepdim=True` makes them (T, 1), which multiplies answers of (T, d).": (
             "(chosen == e)).sum(-1, keepdim=True) => (chosen == e)).sum(-1)"
+        ),
+        "`g[chosen == e]` keeps only the tokens that chose e. Keep one weight for each token, 0 for the rest.": (
+            "(g * (chosen == e)).sum(-1, keepdim=True) => g[chosen == e]"
+        ),
+        "`g[chosen == e]` has no row for a token that did not choose e. Keep one weight for each, 0 for the rest.": (
+            "(g * (chosen == e)).sum(-1, keepdim=True) => g[chosen == e][:, None]"
         ),
         "The sums are (T,). `keepdim=True` makes them (T, 1), which divides weights of (T, k).": (
             "g.sum(-1, keepdim=True) => g.sum(-1)"
@@ -199,7 +205,8 @@ Cases = dict[str, tuple[MixtureOfExperts, Tensor]]
 def right() -> Cases:
     """What is said of a right mixture -> the mixture and its tokens."""
     return {
-        "a right mixture": drawn(),
+        "a right mixture": drawn(top_k=2),
+        "a right mixture with a selection bias": drawn(),
         "a right mixture with small answers": drawn(size=1e-4),
         "a right mixture whose weights are divided by their sum": drawn(renormalize=True),
         "a right mixture with sigmoids and a selection bias": drawn(gate="sigmoid_topk", bias=True),
@@ -226,20 +233,25 @@ def judges(ask: Ask, cases: Cases) -> None:
             raise NotYet(f"It {'accuses' if fails else 'lets pass'} {where}. It should not.", found)
 
 
+def not_divided(moe: MixtureOfExperts, x: Tensor) -> float:
+    """The probe ``alone`` without its division."""
+    return (torch.cat([moe(token)[0] for token in x.split(1)]) - moe(x)[0]).norm().item()
+
+
 @checks(
     "14.alone",
     hints=(
-        "In company: `moe(x)[0]`. Alone: each token in a batch of one.",
+        "Each token goes through `moe` in a batch of one: `moe(token)[0]` is its answer, (1, d).",
         "`x.split(1)` are the tokens, each as (1, d). `torch.cat` puts their answers below each other.",
-        "How far apart, as a part of the answers' size: `((alone - together).norm() / together.norm()).item()`.",
+        "A list of all of them: `[moe(token)[0] for token in x.split(1)]`. Now join it.",
     ),
     mistakes={
-        "One token says nothing about the others. Ask each of them alone.": "x.split(1) => [x[:1]] * len(x)",
-        "Divide by the size of the answers: if they are small, so are their differences.": " / together.norm() => ",
-        "Not every token's answer is compared with what it gets by itself.": (
-            "(alone - together).norm() => (alone - together)[0].norm()"
-        ),
+        "It accuses right mixtures. Is each token asked once, and are the answers (T, d)? `torch.cat` joins them; "
+        "`torch.stack` makes (T, 1, d).": "x.split(1) => [x[:1]] * len(x)",
         "It finds no difference in any mixture. Is each token asked by itself, in a batch of one?": "x.split(1) => [x]",
+        "A mixture returns answers and a routing. Take the answers: `moe(token)[0]`.": "moe(token)[0] => moe(token)",
+        "A loop over `x` gives tokens as (d,). `x.split(1)` gives them as (1, d).": "x.split(1) => x",
+        "Divide by the size of the answers: if they are small, so are their differences.": not_divided,
     },
 )
 def alone(ask: Ask) -> None:
@@ -292,14 +304,12 @@ IN_SIGHT = {  # what the two probes that stand unfolded above find
         "The loss reaches the experts: `torch.autograd.grad(loss, moe.experts.w_out, allow_unused=True)`.",
     ),
     mistakes={
-        "It accuses right mixtures. In those, weights need not add up to 1, and an unasked expert learns nothing.": (
-            "return ... => 1.0"
-        ),
+        "It accuses a right mixture, the plainest one: a softmax, two experts for each token.": "return ... => 1.0",
         "It accuses nobody: every mixture with a bug passes it, those of the trial above, too.": "return ... => 0.0",
     },
 )
 def your_probe(ask: Ask) -> None:
-    cases = right()
+    cases = right() | {"a right mixture whose experts choose their tokens": drawn(router=ExpertChoiceRouter(6, 8, 2))}
     for where, fails in zip(cases, accused(ask, cases), strict=True):
         if fails:
             raise NotYet(f"It accuses {where}. What it asks has to hold for every right mixture.", where)
