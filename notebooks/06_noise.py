@@ -283,9 +283,9 @@ picture(
 #
 # Now the real training: 300 steps of Adam, each on a batch. We watch the first twenty. What does the *next* step do?
 #
-# - On how many images does it push the first choice up? (That is, a larger logit would lower the loss.)
-# - On how many images does it move a logit the same way? We count up and down, and take the larger part (50 % is the least). The table
-#   has the mean of the eight logits.
+# - **What the images ask for.** On how many does a larger logit of the first choice lower the loss? There the first choice is pushed up.
+# - **What the step does.** For each expert: on how many images does its logit move in the commoner direction? (50 % is the least.) The
+#   table has the average over the eight experts.
 
 
 # %% tags=["measure", "06.suspect"]
@@ -370,9 +370,9 @@ table(
 )
 
 # %% [markdown] tags=["06.suspect"]
-# Within three steps, most who will die are dead. After the first step, the first choices are pushed up no less on centred pixels, and
-# there nobody dies. So such pushes alone do not kill. What differs is how many images *one* step moves the same way. With Adam, too, it
-# is nearly all of the raw ones, and about half of the centred ones.
+# Within three steps, most who will die are dead. From step 1 on, the images push their first choice up no less on centred pixels, and
+# there nobody dies. So such pushes alone do not kill. What differs is how many images *one* step moves the same way. With Adam, too,
+# it is nearly all of the raw ones, and about half of the centred ones.
 #
 # Two tests. We draw a router whose rows are all orthogonal to the mean: is it only the draw? Then we subtract the mean from the router's
 # input alone, and the experts see raw pixels: is it the router at all?
@@ -482,9 +482,15 @@ sweep(a_thousand_choices, noise=("Noise", [0, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 3]
 # %% [markdown]
 # ## Does it keep experts alive?
 #
-# Three trials follow, each without noise and with it: noise alone; Shazeer et al.'s gate, noise and start; noise beside a penalty. You wrote
-# the gate of the second trial. The others keep the gate over all experts: with it most experts die, so noise has more to save. First,
-# noise alone. (Some 15 seconds.)
+# Three trials follow, each without noise and with it:
+#
+# | Trial | Gate | Noise |
+# |---|---|---|
+# | alone | over all experts: with it most die, so noise has most to save | of one size |
+# | their recipe | over the chosen, as in your `noisy_topk` | learned, as Shazeer et al. wrote |
+# | beside a penalty | over all experts | of one size |
+#
+# First, noise alone. (Some 15 seconds.)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -537,8 +543,9 @@ reveal(
     )
     + f" (means of twenty; 95 % intervals: plus or minus {widest:.1f} at most). "
     + (
-        "So with this gate and two chosen, noise alone does not keep the experts alive. Why? After training with noise of 1, the logits of the "
-        f"dead are on average {behind.mean():.1f} below the second choice's. The noise lifts one above it in {overtakes:.1%} of the cases."
+        "So with this gate and two chosen, noise alone does not keep the experts alive. Why do the dead not come back? A turn now and then is "
+        "no rescue: the steps drive the losers further down. After training with noise of 1, the logits of the "
+        f"dead are on average {behind.mean():.1f} below the second choice's. The noise lifts one above it in {overtakes:.1%} of the cases. (How this gap grows from step to step: *Further*.)"
         if with_noise > n_dead["nothing"] - 1
         else "So noise brings some of them back."
     ),
@@ -710,8 +717,9 @@ picture(
 
 # %% [markdown] tags=["06.alive", "06.recipe", "06.mends"]
 # - **Alone**, with two chosen and a gate over all experts, noise leaves most experts dead.
-# - **With their gate**, their noise saves about one expert at best. (We did not add their two penalties.)
-# - **Beside a penalty** of coefficient 1, noise helps much more, whichever the gate.
+# - **With their gate**, their noise and start save less than one expert on average. (Without their two penalties. The last panel has one
+#   of them, beside noise of 1.)
+# - **Beside a penalty** of coefficient 1, noise helps much more, with either gate.
 #
 # Shazeer et al. wrote no more than “helps”, and used noise for something else, too (*Further*: the load estimate).
 

@@ -22,7 +22,7 @@ from moe_tutorial.course.vocabulary import Ask, checks
         "That is the gelu's approximation by tanh. The exact gelu is asked for.": (
             "F.gelu(score) => F.gelu(score, approximate='tanh')"
         ),
-        "`x @ w_in[node].T` scores each token by all tokens' nodes. A token's own is a sum over its numbers.": (
+        "`@` scores each token by all tokens' nodes. Each token needs its own row: `(x * w_in[node]).sum(-1)`.": (
             "(x * w_in[node]).sum(-1) => x @ w_in[node].T"
         ),
         "A score of exactly 0 goes to 2 n + 2, too.": "score >= 0 => score > 0",
