@@ -141,7 +141,7 @@ def kept(ask: Ask) -> None:
             "return ... => math.ceil(rate / most * gpus) / rate"
         ),
         "You count replicas, and not their GPUs.": "replicas * gpus => replicas",
-        "You rent one replica, however many requests come.": "replicas * gpus => gpus",
+        "You rent one replica, however many requests come. How many replicas do they need?": "replicas * gpus => gpus",
         "That is how many requests a GPU-second serves. Turn it over.": "return ... => rate / (replicas * gpus)",
     },
 )
