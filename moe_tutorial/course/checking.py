@@ -85,7 +85,7 @@ def source_of(answer: Callable) -> str:
 
 
 def recorded(id: str, result: Result, source: str) -> int:
-    """Record an attempt, with the source of a right answer. Returns the number of wrong attempts, or 0 if no hint is due.
+    """Record an attempt, with the source of a right answer. Returns the number of wrong attempts, or 0 for no hint.
 
     A known mistake is told in a sentence of its own: the first time, it does not count, and needs no hint.
     """

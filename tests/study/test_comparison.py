@@ -155,7 +155,9 @@ nightly = partial(pytest.param, marks=pytest.mark.nightly)
 @pytest.mark.parametrize(
     ("owner", "name", "other", "noticed"),
     [
-        nightly(Router.__init__, "__defaults__", ("topk_softmax", *Router.__init__.__defaults__[1:]), r"curves.*experts"),
+        nightly(
+            Router.__init__, "__defaults__", ("topk_softmax", *Router.__init__.__defaults__[1:]), r"curves.*experts"
+        ),
         nightly(torch.optim, "AdamW", partial(torch.optim.AdamW, betas=(0.9, 0.9)), r"curves.*dense"),
         nightly(comparison.KINDS, "table 1", lambda seed: comparison.TableGPT(seed + 1), r"curves.*table 1"),
         (comparison.KINDS, "frozen", comparison.KINDS["experts"], r"curves.*frozen"),

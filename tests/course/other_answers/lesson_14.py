@@ -52,7 +52,7 @@ def experts_that_read_their_own(x, weights, config):
     return y
 
 
-@wrong("14.published_block", "whatever the config says")
+@wrong("14.published_block", "where the config says not to")
 def always_divides(x, weights, config):
     return token_by_token(x, weights, config | {"norm_topk_prob": True})
 

@@ -30,7 +30,7 @@ class ByName(dict):
             "g.sum(-1, keepdim=True) => g.sum()"
         ),
         "How many are chosen stands in the config: `num_experts_per_tok`.": 'config["num_experts_per_tok"] => 2',
-        "You divide by the sum, whatever the config says. (A softmax over the chosen alone does so, too.)": (
+        "You divide by the sum where the config says not to. (A softmax over the chosen alone does so, too.)": (
             'config["norm_topk_prob"] => True'
         ),
         "Where the config says `norm_topk_prob`, divide by the sum.": 'config["norm_topk_prob"] => False',
@@ -45,6 +45,7 @@ class ByName(dict):
         ),
         "Only the last expert's answer is left. Add up those of all that were chosen.": "y = y + => y =",
         "All experts answer, chosen or not.": "(g * (chosen == e)).sum(-1, keepdim=True) => probs[:, e, None]",
+        "Each expert's answer counts only for the tokens that chose it: `chosen == e`.": "g * (chosen == e) => g",
         "An answer counts as much as the router says. You forget its weight.": "(g * (chosen == e)) => (chosen == e)",
         "The gate goes through a silu, which is z times its sigmoid, and not a sigmoid.": "F.silu => F.sigmoid",
         "You forget `up`, which multiplies the gate.": " * (x @ up.T) => ",
@@ -60,6 +61,7 @@ class ByName(dict):
             "g, chosen = => chosen, g ="
         ),
         "A file stores a matrix as (out, in), so it has to be turned: `x @ gate.T`, and so on.": "@ gate.T => @ gate",
+        "`down` is stored as (out, in), too, so it has to be turned: `@ down.T`.": "@ down.T => @ down",
         "The weights of one expert are (T,). `keepdim=True` makes them (T, 1), which multiplies answers of (T, d).": (
             "(chosen == e)).sum(-1, keepdim=True) => (chosen == e)).sum(-1)"
         ),
@@ -249,6 +251,7 @@ def not_divided(moe: MixtureOfExperts, x: Tensor) -> float:
         "It accuses right mixtures. Is each token asked once, and are the answers (T, d)? `torch.cat` joins them; "
         "`torch.stack` makes (T, 1, d).": "x.split(1) => [x[:1]] * len(x)",
         "It finds no difference in any mixture. Is each token asked by itself, in a batch of one?": "x.split(1) => [x]",
+        "Each token is asked by itself: `moe(token)`. Yours asks all tokens each time.": "moe(token)[0] => moe(x)[0]",
         "A mixture returns answers and a routing. Take the answers: `moe(token)[0]`.": "moe(token)[0] => moe(token)",
         "A loop over `x` gives tokens as (d,). `x.split(1)` gives them as (1, d).": "x.split(1) => x",
         "Divide by the size of the answers: if they are small, so are their differences.": not_divided,
