@@ -283,9 +283,9 @@ picture(
 #
 # Now the real training: 300 steps of Adam, each on a batch. We watch the first twenty. What does the *next* step do?
 #
-# - **What the images ask for.** On how many does a larger logit of the first choice lower the loss? There the first choice is pushed up.
-# - **What the step does.** For each expert: on how many images does its logit move in the commoner direction? (50 % is the least.) The
-#   table has the average over the eight experts.
+# - **What the images ask for.** On how many images does the gradient raise the first choice's logit?
+# - **What the step does.** An expert's logit moves up on some images, and down on the others. How many are the larger part? (95 %: up on
+#   95 of 100 and down on 5, or the reverse. 50 % is the least.) The table has the average over the eight experts.
 
 
 # %% tags=["measure", "06.suspect"]
@@ -359,19 +359,18 @@ table(
         f"{name}: {what}": [at[name][step] for step in LOOK]
         for what, at in {
             "dead, of 8": dead_at,
-            "first choice pushed up": up_at,
+            "first choice raised": up_at,
             "a logit moved one way": one_way,
         }.items()
         for name in at
     },
-    title=f"After three steps, {dead_at['raw'][3]} of 8 experts are dead on raw pixels; the next step moves a logit the same way on {one_way['raw'][3]} of "
-    f"the images (centred: {dead_at['centred'][3]} and {one_way['centred'][3]})",
+    title=f"After three steps, one more moves a logit the same way on {one_way['raw'][3]} of the raw images, and on {one_way['centred'][3]} of the centred",
     note="Means of five mixtures.",
 )
 
 # %% [markdown] tags=["06.suspect"]
-# Within three steps, most who will die are dead. From step 1 on, the images push their first choice up no less on centred pixels, and
-# there nobody dies. So such pushes alone do not kill. What differs is how many images *one* step moves the same way. With Adam, too,
+# Within three steps, most who will die are dead. From step 1 on, no fewer first choices are raised on centred pixels, and there
+# nobody dies. So being raised does not kill the others. What differs is how many images *one* step moves the same way. With Adam, too,
 # it is nearly all of the raw ones, and about half of the centred ones.
 #
 # Two tests. We draw a router whose rows are all orthogonal to the mean: is it only the draw? Then we subtract the mean from the router's
@@ -424,8 +423,9 @@ table(
 # %% [markdown]
 # ## Noise, the remedy
 #
-# In 2017 Shazeer et al. wrote: “The noise term helps with load balancing.” The idea: with noise, a dead expert is chosen now and then.
-# It can learn, and may come back. So each logit $z_i$ gets normal noise of standard deviation $\text{std}_i$:
+# In 2017 Shazeer et al. wrote: “The noise term helps with load balancing.” A common reading: with noise, a dead expert is chosen now
+# and then. It can learn, and may come back. (What they mean by “helps” is in *Further*.) So each
+# logit $z_i$ gets normal noise of standard deviation $\text{std}_i$:
 #
 # $$H_i(x) = z_i + \varepsilon_i \cdot \text{std}_i, \qquad \varepsilon_i \sim \mathcal{N}(0, 1)$$
 #
@@ -545,7 +545,7 @@ reveal(
     + (
         "So with this gate and two chosen, noise alone does not keep the experts alive. Why do the dead not come back? A turn now and then is "
         "no rescue: the steps drive the losers further down. After training with noise of 1, the logits of the "
-        f"dead are on average {behind.mean():.1f} below the second choice's. The noise lifts one above it in {overtakes:.1%} of the cases. (How this gap grows from step to step: *Further*.)"
+        f"dead are on average {behind.mean():.1f} below the second choice's. The noise lifts one above it in {overtakes:.1%} of the cases. (How this gap grows from step to step: “Further”.)"
         if with_noise > n_dead["nothing"] - 1
         else "So noise brings some of them back."
     ),
@@ -680,10 +680,10 @@ reveal(
 NO, before = "no noise", killed(end[:20])
 weak = {NO: killed(penalty_end), "noise of 0.3": killed(both_end)}
 trials = {
-    "no penalty": {NO: before, "noise of 1": noise_dead[1.0]},
-    "no penalty, their gate": {NO: gate_dead, "their noise": recipe_dead},
-    "penalty": weak | {"noise of 1": killed(strong_end)},
-    "penalty, their gate": {NO: gate_penalty, "noise of 1": gate_both},
+    "gate over all experts": {NO: before, "noise of 1": noise_dead[1.0]},
+    "their gate": {NO: gate_dead, "their noise": recipe_dead},
+    "gate over all experts, and the penalty": weak | {"noise of 1": killed(strong_end)},
+    "their gate, and the penalty": {NO: gate_penalty, "noise of 1": gate_both},
 }
 
 
@@ -695,16 +695,19 @@ def four_groups(figure, theme):
             color = look.color("accent" if y else "text", theme)
             axes.plot([each.low, each.high], [y, y], color=color, lw=2)
             axes.plot(each.mean, y, "o", ms=7, color=color)
-            axes.text(6.4, y, f"{each.mean:.1f}", color=color, va="center")
+            words = f"{each.mean:.2f}"
+            axes.text(
+                each.mean, y - 0.2, words, color=color, ha="center", weight="bold"
+            )
         axes.set_yticks(range(len(group)), group)
-        axes.set(xlim=(-0.4, 6.4), ylim=(len(group) - 0.4, -0.6), xticks=range(0, 7, 2))
+        axes.set(xlim=(-0.4, 6.4), ylim=(len(group) - 0.5, -0.9), xticks=range(7))
     panels[-1].set_xlabel("dead experts of 8")
 
 
 picture(
     four_groups,
     title=f"Noise of 1 alone {saves(before, noise_dead[1.0])}; beside the penalty it {saves(killed(penalty_end), killed(strong_end))}",
-    note="Raw digits, twenty seeds: the mean and its 95 % interval. In colour: with noise. Where no gate is named, it is over all experts. There "
+    note="Raw digits, twenty seeds: the mean and its 95 % interval. In colour: with noise. With the gate over all experts "
     f"{right_by[0].mean():.1f} % of the test images are right with neither noise nor penalty, {right_by[1].mean():.1f} % with the penalty and noise of 1. "
     f"(Difference in points: {' ('.join(estimate(right_by[1] - right_by[0]).rounded)}).)",
     alt="; ".join(
@@ -712,7 +715,7 @@ picture(
         for heading, group in trials.items()
         for name, each in group.items()
     ),
-    height=400,
+    height=480,
 )
 
 # %% [markdown] tags=["06.alive", "06.recipe", "06.mends"]
@@ -721,7 +724,7 @@ picture(
 #   of them, beside noise of 1.)
 # - **Beside a penalty** of coefficient 1, noise helps much more, with either gate.
 #
-# Shazeer et al. wrote no more than “helps”, and used noise for something else, too (*Further*: the load estimate).
+# By “helps” Shazeer et al. mean something else, an estimate of the load (*Further*).
 
 # %% [markdown]
 # ## The bug that noise leaves
@@ -823,8 +826,9 @@ quiz("06")
 # - A plain step on one image moves the logits of another by $-\eta\, \partial L / \partial z_i\, (x \cdot x')$.
 # - Here, with two chosen, hardly any expert was dead once the shared mean was taken away. With the mean, a gate over the chosen alone
 #   saved some experts, and so did freezing all experts as they were drawn.
-# - Noise alone left most dead. Beside an importance penalty of coefficient 1, weak noise saved more than half of those that the penalty
-#   left dead. A probable reason: importance sees only the chosen.
+# - With a gate over all experts, noise alone left most dead; with their gate, it and their start saved less than one.
+#   Beside an importance penalty of coefficient 1, weak noise saved more than half of those that the penalty left dead. A
+#   probable reason: importance sees only the chosen.
 # - In evaluation noise must be off, or the same image can get two answers. (And an evaluation
 #   [must not change the training](museum.ipynb#validation-changes-the-training).)
 #
