@@ -624,7 +624,7 @@ picture(
     title=f"The large model's step takes {alone} as long with 1 request, {some} with {share['mixture']}, and {many} with {fit}",
     note="Reading weights and computing go on together, and the longer counts. Then contexts are read. "
     f"Within {PATIENCE} s, each of {LENGTH} steps may take {1e3 * PATIENCE / LENGTH:.0f} ms; reading all weights leaves time for {share['mixture']} contexts. "
-    f"By `crossing`, computing takes as long as reading with {crossing(8, 2, FLOPS / BANDWIDTH, 2):,.0f} requests for the mixture's experts, "
+    f"By crossing, computing takes as long as reading with {crossing(8, 2, FLOPS / BANDWIDTH, 2):,.0f} requests for the mixture's experts, "
     f"{crossing(1, 1, FLOPS / BANDWIDTH, 2):,.0f} for the large model's.",
     alt="Milliseconds of reading weights, computing, contexts. "
     + "; ".join(

@@ -399,8 +399,8 @@ sweep(
 # Wattenhofer, is the mean entropy of the decisions, $-p \log p - (1 - p) \log(1 - p)$: 0 when all are clear, and $\log 2$ when all
 # are half and half.
 #
-# **Your turn.** For $-\log p$ take `F.softplus(-logits)`, and for $-\log(1 - p)$ take `F.softplus(logits)`. They are the same, and no
-# logit makes them infinite.
+# **Your turn.** For $-\log p$ take `F.softplus(-logits)`, and for $-\log(1 - p)$ take `F.softplus(logits)`. They are the same numbers,
+# and they stay finite for every logit.
 
 
 # %% tags=["exercise"]
@@ -543,8 +543,8 @@ reveal(
 #
 # - **Centre the pixels**, as above. Then the images lie on all sides of zero.
 # - **Ask for balance.** Let $m$ be the part of the whole batch at a node that goes right. The **node-balance loss** ${(2m - 1)^2}$
-#   pulls it toward one half, as lesson 07 pulled the experts' shares. It does not fight hardening: each image is decided, and the crowd
-#   is divided. Its weight is 10 here, like that of the hardening loss. (In “Further” you can write it.)
+#   pulls it toward one half, as lesson 07 pulled the experts' shares. Hardening asks for clear decisions, balance for a divided crowd. Its
+#   weight is 10 here, like that of the hardening loss. (In “Further” you can write it.)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -665,8 +665,8 @@ claim(
 # or in a hurry, and each of these with a balance loss of weight 0, 1 and 10. One leaf answers.
 #
 # Beside them stand two dense layers. One has the **training width**: as many neurons as all leaves, 64. The other has 11 neurons, and
-# so it multiplies about as much as one leaf and its three questions: it has **equal cost**, $11 · (64 + 10)$ = 814 beside
-# $3 · 64 + 8 · (64 + 10)$ = 784.
+# so it multiplies about as much as one leaf and its three questions: it has **equal cost** ($11 \cdot 74$ beside
+# $3 \cdot 64 + 8 \cdot 74$).
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -716,19 +716,19 @@ reveal(
         if right["never hardened", 10] < right["in a hurry", 0]
         else ""
     )
-    + "\n\nTogether with hardening it helps, if its weight fits that of the hardening loss:\n\n"
+    + "\n\nTogether with hardening it helps, if its weight fits that of the hardening loss.\n\n"
     + (
-        f"- In a hurry, 1 is too light: {leaves['in a hurry', 1]:.1f} leaves are at work.\n"
+        f"In a hurry, 1 is too light: {leaves['in a hurry', 1]:.1f} leaves are at work. "
         if leaves["in a hurry", 1] < 4
         else ""
     )
     + (
-        f"- Slowly, 10 is too heavy: all leaves get {strong['soft'].mean():.0f} % right and one leaf {strong['hard'].mean():.0f} %, so the trees have not quite decided. "
-        f"(With 1 it is {weak['soft'].mean():.0f} and {weak['hard'].mean():.0f} %.)\n"
+        f"Slowly, 10 is too heavy: all leaves get {strong['soft'].mean():.0f} % right and one leaf {strong['hard'].mean():.0f} %, so the trees have not quite decided. "
+        f"(With 1 it is {weak['soft'].mean():.0f} and {weak['hard'].mean():.0f} %.)"
         if gap.low > 0
         else ""
     )
-    + f"- With weights that fit, slowly hardened trees get {weak['hard'].mean():.0f} % right, and hurried ones {balanced_centred['hard'].mean():.0f} %"
+    + f"\n\nWith weights that fit, slowly hardened trees get {weak['hard'].mean():.0f} % right, and hurried ones {balanced_centred['hard'].mean():.0f} %"
     + (
         ": beside balance, ten trees show no use of the ramp."
         if later.low <= 0 <= later.high

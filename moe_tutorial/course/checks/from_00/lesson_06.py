@@ -129,7 +129,7 @@ def noisy_topk(ask: Ask) -> None:
 
 
 def in_words(ask: Ask, run: Callable, says: str, atol: float) -> None:
-    """An experiment whose numbers tell known mistakes apart. The learner gets the sentence alone."""
+    """As `ask.experiment`, but the learner is shown the sentence alone: the numbers only tell mistakes apart."""
     try:
         ask.experiment(run, says, atol=atol)
     except NotYet as failure:
