@@ -15,8 +15,7 @@
 # limit on its experts drops, what a request costs, and what happens when the experts live on many machines.
 #
 # In lesson 10 one person waited for one token. In a data centre thousands wait at once, and a weight that is read once
-# serves many of them. *When do the experts' weights stop mattering, and what starts to?* The post from which this course
-# was made has two sentences about it (S. Desai, 14 January 2024):
+# serves many of them. The post from which this course was made has two sentences about it (S. Desai, 14 January 2024):
 #
 # > "At an enterprise scale, MoE provides a fraction of inference cost since a single expert does the processing instead of
 # > a whole standard model."
@@ -78,7 +77,7 @@ E, K = 16, 2
 # - The **small** dense layer is as wide as two experts. For a token it multiplies as much as the mixture.
 # - The **large** dense layer is as wide as all sixteen. It keeps as many weights as the mixture.
 #
-# We build several of each and use them in turn, as a model uses its layers. So the weights come from memory, not from a cache.
+# We use several of each in turn, as a model does. So the weights come from memory, not from a cache.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -153,17 +152,17 @@ behind = {n: over(n, "small") for n in (1, 16, 256, 1024)}
 worst = max(behind, key=behind.get)
 read = distinct_experts(E, K, 16)
 why = {
-    1: f"It asks {K} experts, so it reads as much as the small layer. The rest is probably the router, and more calls.",
-    16: f"They ask about {read:.0f} of {E} experts: {read / K:.0f} times as much is read. The arithmetic, which takes its time, too, is the same.",
+    1: f"It reads only {K} experts, as much as the small layer. The rest is probably the router, and more calls.",
+    16: f"They ask about {read:.0f} of {E} experts: {read / K:.0f} times as much is read, for the same arithmetic.",
     256: f"All {E} are read, and each serves {256 * K // E} tokens.",
-    1024: f"Each serves {1024 * K // E}, so reading counts little. The rest is probably sorting, and sixteen small products in place of one.",
+    1024: f"Each expert serves {1024 * K // E}, so reading counts little.",
 }
 reveal(
     "11.worst",
     f"{worst:,} token{'s' if worst > 1 else ''}",
     says="\n\n".join(
         f"{n:,} token{'s' if n > 1 else ''}: {behind[n]:.1f} times{' as long as the small layer' if n == 1 else ''}. {why[n]}"
-        for n in behind
+        for n in sorted({1, 16, worst, 1024})
     )
     + (
         ""
@@ -172,14 +171,34 @@ reveal(
     ),
 )
 
+# %% tags=["draw", "nbval-ignore-output"]
+# Drawn: the mixture beside both dense layers.
+over_small, over_large = (
+    [over(n, name) for n in TOKENS] for name in ("small", "large")
+)
+curves(
+    {
+        "over small": Line(TOKENS, over_small, marker="●"),
+        "over large": Line(TOKENS, over_large, color="muted", marker="●"),
+    },
+    x="tokens at once",
+    y="mixture's time / dense layer's",
+    log="xy",
+    xticks=TOKENS,
+    yticks=[0.1, 0.2, 0.5, 1, 2, 5],
+    title=f"With {TOKENS[int(np.argmax(over_large))]:,} tokens at once the mixture gains least over the large layer",
+    note="Below 1 the mixture is faster than the dense layer.",
+    height=320,
+)
+
 # %% [markdown]
 # ## When does a mixture compute for longer than it reads?
 #
 # A dense layer reads its weights once, however many tokens come, and computes with them for each token. With few tokens it
-# mostly waits for its weights, with many for its arithmetic. At one number of tokens, both take equally long.
+# mostly waits for its weights, with many for its arithmetic.
 #
 # Say that a machine does $F$ floating-point operations (FLOP) while it reads one byte. A weight has $b$ bytes, so it does $F b$ FLOP while
-# it reads a weight. Each token takes 2 FLOP with this weight. So with $F b / 2$ tokens, computing takes as long as reading.
+# it reads a weight. A token takes 2 FLOP with this weight. So with $F b / 2$ tokens, computing takes as long as reading.
 #
 # An expert is such a layer, too. But of $T$ tokens it gets only $T k / E$, on average.
 #
@@ -199,11 +218,11 @@ def crossing(n_experts, top_k, flop_per_byte, bytes_a_weight):
 crossing = check("11.crossing", crossing)
 
 # %% [markdown]
-# How many FLOP per byte does your machine do? We time the small layer: with one token it mostly reads, with many it mostly computes. From
-# this your `crossing` predicts how many tokens the *mixture* needs.
+# Is it true on your machine? Two times of the small layer say how fast it reads and how fast it computes. From this your `crossing`
+# predicts how many tokens the mixture needs.
 #
-# As a check, we time the mixture with 64, 256 and 1,024 tokens. (With 64, all experts are asked already.) A line through these times
-# gives a fixed part and a part for each token. With how many tokens are the two equal?
+# Then we time the mixture itself, with 64 and more tokens. A line through these times has a fixed part and a part for each token. With
+# how many tokens are the two equal?
 
 # %% tags=["measure"]
 # Claim 11.1.
@@ -243,41 +262,8 @@ claim(
 )
 
 
-# %% tags=["draw", "nbval-ignore-output", "11.worst"]
-# Drawn: the mixture beside both dense layers, and what was predicted.
-def expected(n):
-    """What reading and computing, one after the other, predict for the mixture's time over the small layer's."""
-    tokens = n / np.median(flop_per_byte * 4 / 2)  # a weight is read meanwhile: 1
-    return (distinct_experts(E, K, n) + K * tokens) / (K + K * tokens)
-
-
-over_small, over_large = (
-    [over(n, name) for n in TOKENS] for name in ("small", "large")
-)
-curves(
-    {
-        "over the small layer": Line(TOKENS, over_small, marker="●"),
-        "the same, predicted": Line(TOKENS, [expected(n) for n in TOKENS], "--"),
-        "over the large layer": Line(TOKENS, over_large, color="muted", marker="●"),
-    },
-    x="tokens at once",
-    y="mixture's time / dense layer's",
-    log="xy",
-    xticks=TOKENS,
-    yticks=[0.1, 0.2, 0.5, 1, 2, 5],
-    title=f"With {worst:,} tokens at once the mixture takes {behind[worst]:.1f} times as long as the small layer, with 1,024 {behind[1024]:.1f} times",
-    note=f"Shown are the fastest calls: with few tokens, these often ask fewer experts (with 4: {over_small[1]:.1f} times, predicted {expected(4):.1f}). "
-    f"Claim 11.1, by the formula: {np.median(predicted):,.0f} tokens. Measured: {np.median(measured):,.0f}, in the median {ratio:.1f} times as many "
-    f"({ratios.min():.1f} to {ratios.max():.1f} in {len(ratios)} runs)"
-    + ("; the fixed part holds calls as well as reading. " if ratio > 1 else ". ")
-    + ("The grey line stays" if max(over_large) < 1 else "Not all of the grey line is")
-    + " below 1, where the mixture beats the large layer. Dashed: predicted from "
-    f"{np.median(flop_a_second) / 1e9:.0f} GFLOP and {np.median(bytes_a_second) / 1e9:.0f} GB a second, {np.median(flop_per_byte):.0f} FLOP per byte.",
-    height=340,
-)
-
 # %% [markdown]
-# And a published model in a data centre, with weights of 2 bytes, on NVIDIA's H100, a graphics processor (GPU)? Your `crossing` says it.
+# And a published model in a data centre, on NVIDIA's H100, a graphics processor (GPU)? There a weight has 2 bytes.
 
 # %% tags=["measure"]
 # Given: the data sheet of the H100, and the configs of published models.
@@ -286,7 +272,7 @@ models = {model.name: model for model in published()}
 
 
 # %% tags=["draw", "nbval-ignore-output"]
-# Drawn: published models on an H100.
+# Drawn: this mixture here, and published models on an H100.
 def on_h100(name):
     """A row of the table: experts asked, and the tokens that they need."""
     design = models[name].choices
@@ -294,34 +280,33 @@ def on_h100(name):
     return [f"{K} of {E}", f"{crossing(E, K, FLOPS / BANDWIDTH, 2):,.0f}"]
 
 
-shown = ["Mixtral 8x7B", "Qwen3-30B-A3B", "DeepSeek-V3", "Kimi K2"]
+shown = ["Mixtral 8x7B", "Qwen3-30B-A3B", "DeepSeek-V3"]
+ours = {"our mixture, here": [f"{K} of {E}", f"{np.median(predicted):,.0f}"]}
 table(
-    ["on an H100", "experts asked", "tokens at once"],
-    {name: on_h100(name) for name in shown},
+    ["", "experts asked", "tokens at once"],
+    ours | {name: on_h100(name) for name in shown},
     title=f"DeepSeek-V3 needs {on_h100('DeepSeek-V3')[1]} tokens at once before computing takes as long as reading its experts",
-    note=f"The experts alone, at the data sheet's peak: {FLOPS / 1e12:.0f} TFLOP and {BANDWIDTH / 1e12:.2f} TB a second, "
-    f"{FLOPS / BANDWIDTH:.0f} FLOP per byte.",
+    note=f"By the formula. For our mixture {np.median(measured):,.0f} were measured"
+    + (", as calls take time as well as reading. " if ratio > 1 else ". ")
+    + f"The others are on an H100, which does {FLOPS / BANDWIDTH:.0f} FLOP per byte by its data sheet. Here it is {np.median(flop_per_byte):.0f}.",
 )
 
 # %% [markdown]
 # A model reads a prompt all at once (**prefill**). Then it writes the answer step by step (**decode**): each step makes one token for
 # each user. So in decode, that many tokens at once are that many users.
 #
-# *"A high volume of requests is needed"*: true, as a mixture has two gains.
-#
-# - **Reading.** For one user it reads only $k$ experts. Many users together ask for nearly all, and most of this gain is lost.
-# - **Computing.** For each token it computes with only $k$ experts. With fewer users than the table says, it waits for reading, and
-#   this gain shrinks: about half is left with half of them, none with a dense layer's 295. (Attention and contexts are left out.)
+# *"A high volume of requests is needed"*: yes, to keep the experts busy. Over a large dense model one user gains, too, as only $k$
+# experts are read. In between, the gain is least: nearly all experts are read, and each serves few.
 
 # %% [markdown]
 # ## A place for every token
 #
 # So far each expert took whatever came. But machines like fixed shapes, so a lot of code gives each expert **room** for a fixed number
-# of choices: its even share of them, times a **capacity factor**. A choice that finds its expert full is **dropped**: this expert does
-# nothing for that token.
+# of choices: its even share, times a **capacity factor**. A choice that finds its expert full is **dropped**: this expert does nothing for
+# that token.
 #
 # **Your turn.** Choices come token by token, and each expert keeps its first `room` choices. `asked` has a row for each choice, with True
-# in its expert's column, and `asked.cumsum(0)` counts down each column. Write two lines: each choice's place at its expert (the first has
+# in its expert's column; `asked.cumsum(0)` counts down each column. Write two lines: each choice's place at its expert (the first has
 # place 1), and which choices stay.
 
 
@@ -385,8 +370,8 @@ reveal(
 
 
 # %% [markdown]
-# And if some are more popular? At a **skew** of 1 each token prefers the first expert 2 to 1 over the second, 3 to 1 over the third, and
-# so on; its second choice is another one. Move the factor: when is nothing dropped any more, and how much room is empty then?
+# And if some experts are more popular? At a **skew** of 1 a token prefers the first expert 2 to 1 over the second, 3 to 1 over the third,
+# and so on. Move the factor: when is nothing dropped any more, and how much room is empty then?
 
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -415,8 +400,8 @@ sweep(
 )
 
 # %% [markdown]
-# To drop nothing, every expert needs as much room as the hottest fills. With a fixed shape, the machine computes with empty places, too.
-# So some models accept drops (*Further* measures what they cost). DeepSeek-V3 drops nothing: it keeps the load even enough.
+# To drop nothing, every expert needs as much room as the hottest fills. So some models accept drops (*Further* measures what they cost).
+# DeepSeek-V3 drops nothing: it keeps the load even enough.
 
 # %% [markdown]
 # ## What does a request cost?
@@ -442,19 +427,17 @@ def price(rate, most, gpus):
 price = check("11.price", price)
 
 # %% [markdown]
-# How many requests can a replica serve? It works in steps. Each makes one token for each request in it, and then finished requests leave
-# and waiting ones join (**continuous batching**). A request wants 100 tokens here. So with $n$ requests in a step of $s$ seconds, a
-# request takes 100 times $s$ seconds, and $n / (100 s)$ of them are done each second.
-
-# %% [markdown]
-# How long is a step? We compute it, and assume:
+# ## Is the mixture cheaper?
+#
+# We compare the **mixture** Mixtral 8x7B with a **large** dense model of as many weights. All is computed, and this is assumed:
 #
 # | | |
 # |---|---|
-# | a GPU | works at its data sheet's peak; reads weights and computes at once, and the longer counts; then reads contexts |
-# | a request | has a context of 1,000 tokens, whose keys and values are kept in memory (a **key-value cache**) |
-# | two models | the **mixture** is Mixtral 8x7B; the **large** one is dense, with as many weights; both need two H100s |
-# | left out | the answer's own tokens, and what GPUs send each other |
+# | a replica | is one server with eight H100s, and full when contexts fill its memory |
+# | a request | has 1,000 tokens of context, kept in memory (a **key-value cache**), and wants an answer of 100 tokens |
+# | a step | makes one token for each request; then finished ones leave and waiting ones join (**continuous batching**) |
+# | its time | by the data sheet: a GPU reads weights and computes at once, and the longer counts; then it reads contexts |
+# | left out | the answer's own context, and what GPUs send each other |
 
 
 # %% tags=["measure"]
@@ -482,17 +465,17 @@ def length_of(parts):
 # A guess.
 guess(
     "11.cheaper",
-    "20 requests a second come. What does a request's decode cost with the mixture?",
+    "100 requests a second come. What does a request's decode cost with the mixture?",
     choices=[
-        "a quarter of the dense model's price: a quarter of the experts is asked",
-        "about half of the dense model's price",
+        "a quarter of the large model's price: a quarter of the experts is asked",
+        "about half of the large model's price",
         "the same",
     ],
 )
 
 # %% tags=["measure"]
 # Computed: how many requests a replica serves.
-CONTEXT, LENGTH = 1_000, 100
+CONTEXT, LENGTH, GPUS = 1_000, 100, 8
 MIXTRAL = models["Mixtral 8x7B"].config
 A_CONTEXT = bytes_per_token(MIXTRAL, 1, CONTEXT) - bytes_per_token(MIXTRAL, 1)
 
@@ -507,88 +490,69 @@ def dense_of(experts):
 served = {"mixture": MIXTRAL, "large": dense_of(8)}
 
 
-def takes(config, n, gpus=2, context=CONTEXT, lasts=length_of):
+def takes(config, n, gpus=GPUS, context=CONTEXT, lasts=length_of):
     """Seconds that a request takes, if n share each step."""
     return LENGTH * lasts(step(config, n, context, gpus)) / 1e3
 
 
-def together(config, gpus=2, seconds=math.inf, context=CONTEXT, **how):
+def together(config, gpus=GPUS, seconds=math.inf, context=CONTEXT, **how):
     """Requests that share a step: as many as find room, if each may take so long."""
     free = gpus * MEMORY - 2 * count_parameters(config).total
     room = range(1, int(free / A_CONTEXT * CONTEXT / context) + 1)
     return bisect(room, seconds, key=lambda n: takes(config, n, gpus, context, **how))
 
 
-def most(config, gpus=2, seconds=math.inf, context=CONTEXT, **how):
+def most(config, gpus=GPUS, seconds=math.inf, context=CONTEXT, **how):
     """Requests a second that one replica serves, if each may take so long."""
     n = together(config, gpus, seconds, context, **how)
     return n / takes(config, n, gpus, context, **how) if n else 0.0
+
+
+def dearer(**how):
+    """How many times as much as the mixture the large model costs, in full replicas."""
+    return most(served["mixture"], **how) / most(served["large"], **how)
 
 
 full = {name: most(config) for name, config in served.items()}
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was computed.
-bill = {n: [price(r, each, 2) for r in (20, 2000)] for n, each in full.items()}
-part = bill["mixture"][0] / bill["large"][0]
-weights = 2 * count_parameters(MIXTRAL).total / 1e9
-fit = together(MIXTRAL)
+FEW = 100  # requests a second
+part = price(FEW, full["mixture"], GPUS) / price(FEW, full["large"], GPUS)
 reveal(
     "11.cheaper",
     "the same"
     if part > 0.8
-    else "about half of the dense model's price"
+    else "about half of the large model's price"
     if part > 0.35
-    else "a quarter of the dense model's price: a quarter of the experts is asked",
-    says=f"Computed from the data sheet. The weights fill {weights:.1f} of {2 * MEMORY / 1e9:.0f} GB. The rest has room for {fit} contexts. So a full "
-    f"replica serves {full['mixture']:.0f} requests a second with the mixture, {full['large']:.0f} with the large model."
+    else "a quarter of the large model's price: a quarter of the experts is asked",
+    says=f"A full replica serves {full['mixture']:,.0f} requests a second with the mixture, {full['large']:,.0f} with the large model."
     + (
-        "\n\nFor 20 a second either model needs one replica of two GPUs, so the price is the same. The mixture's gain is in speed, "
-        f"where few share a step: one request alone takes {takes(MIXTRAL, 1):.1f} s, with the large model "
-        f"{takes(served['large'], 1):.1f} s."
+        f" So for {FEW} a second either needs one replica. Its GPUs are paid for whether they compute or wait.\n\n"
+        f"The mixture's gain is speed, as it reads few experts: one request alone takes {takes(MIXTRAL, 1):.2f} s, with the large model "
+        f"{takes(served['large'], 1):.2f} s."
         if part > 0.8
         else ""
-    )
-    + f"\n\nFor 2,000 a second, it is {2000 * bill['mixture'][1] / 2:.0f} full replicas of the mixture or "
-    f"{2000 * bill['large'][1] / 2:.0f} of the large model.",
+    ),
 )
 
 # %% [markdown]
-# ## Where is the mixture cheaper?
-#
-# A full replica makes long steps. Within 1.6 seconds a request, fewer may share a step. What does a step do then, on two GPUs?
-
-# %% tags=["measure"]
-# Computed: how many share a step within 1.6 seconds, and the cheapest replicas.
-PATIENCE, SIZES = 1.6, (1, 2, 4, 8)
-share = {name: together(config, 2, PATIENCE) for name, config in served.items()}
-rivals = served | {"small": dense_of(2)}
-
-
-def cheapest(name, rate, *limits, **how):
-    """GPU-seconds a request in replicas of the cheapest size, and their GPUs."""
-    serves = {gpus: most(rivals[name], gpus, *limits, **how) for gpus in SIZES}
-    return min((price(rate, each, gpus), gpus) for gpus, each in serves.items() if each)
-
-
-def dearer(rate, *limits, **how):
-    """How many times as much as with the mixture a request costs with the large model."""
-    mixture, large = (cheapest(n, rate, *limits, **how)[0] for n in full)
-    return large / mixture
-
+# With many requests, replicas are full. What does a full one do in a step of decode, and what in a step of prefill with about as many
+# tokens?
 
 # %% tags=["draw", "nbval-ignore-output"]
-# Drawn: what a step does, with one request, within 1.6 seconds, and in a full replica.
+# Drawn: what a step of a full replica does, in prefill and in decode.
 KINDS = {"reading weights": "muted", "computing": "text", "contexts": "line"}
+PROMPTS, fit = 4, together(MIXTRAL)  # prompts that are read at once; requests
 steps = {
-    title: {name: step(served[name], n, CONTEXT, 2) for name in full}
-    for title, n in {
-        "1 request": 1,
-        f"{share['mixture']} requests, within {PATIENCE} s": share["mixture"],
-        f"{fit} requests, a full replica": fit,
-    }.items()
+    f"prefill: {PROMPTS * CONTEXT:,} tokens": {
+        name: step(each, PROMPTS * CONTEXT, 0, GPUS) for name, each in served.items()
+    },
+    f"decode: {fit:,} tokens": {
+        name: step(each, fit, CONTEXT, GPUS) for name, each in served.items()
+    },
 }
-alone, some, many = (
+in_prefill, in_decode = (
     f"{length_of(each['large']) / length_of(each['mixture']):.1f} times"
     for each in steps.values()
 )
@@ -607,7 +571,7 @@ def show_steps(figure, theme):
             for part, place, kind in zip(parts, places, KINDS, strict=True):
                 at, high, left = place
                 color = look.color(KINDS[kind], theme)
-                bar = {"color": color, "edgecolor": color, "label": kind}
+                bar = {"color": color, "linewidth": 0, "label": kind}
                 axes.barh(
                     at, part, high, left, **bar if y == 1 else bar | {"label": ""}
                 )
@@ -615,116 +579,70 @@ def show_steps(figure, theme):
         y += 1.2
     axes.set_yticks([*ticks], [*ticks.values()])
     axes.set(xlim=(0, 1.1 * longest), ylim=(y - 0.6, -0.6), xlabel="milliseconds")
-    axes.legend(loc="upper right", handlelength=1)
+    columns = 1 if is_narrow(figure) else 3
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, handlelength=1)
     axes.spines["left"].set_visible(False)
 
 
 picture(
     show_steps,
-    title=f"The large model's step takes {alone} as long with 1 request, {some} with {share['mixture']}, and {many} with {fit}",
-    note="Reading weights and computing go on together, and the longer counts. Then contexts are read. "
-    f"Within {PATIENCE} s, each of {LENGTH} steps may take {1e3 * PATIENCE / LENGTH:.0f} ms; reading all weights leaves time for {share['mixture']} contexts. "
-    f"By crossing, computing takes as long as reading with {crossing(8, 2, FLOPS / BANDWIDTH, 2):,.0f} requests for the mixture's experts, "
-    f"{crossing(1, 1, FLOPS / BANDWIDTH, 2):,.0f} for the large model's.",
+    title=f"The large model's step takes {in_prefill} as long in prefill, {in_decode} in decode",
+    note=f"Computed for a replica: {PROMPTS} prompts of {CONTEXT:,} tokens, or a token for each of {fit:,} requests. Attention within a prompt is left out.",
     alt="Milliseconds of reading weights, computing, contexts. "
     + "; ".join(
         f"{title}, {name}: {', '.join(f'{part:.1f}' for part in parts)}"
         for title, models in steps.items()
         for name, parts in models.items()
     ),
-    height=400,
+    height=340,
 )
 
 # %% [markdown]
-# On two GPUs and within 1.6 seconds, both models' steps are equally long, as both read all the weights. So both cost the same.
+# The mixture computes far less. But in decode, both models read the same contexts on top.
 #
-# With more GPUs in a replica, each holds less of the weights. So a step is shorter, and a GPU has room for more requests. From here on,
-# each model gets replicas of its cheapest size: 1, 2, 4 or 8 GPUs. (What these send each other is left out.)
-#
-# A third model joins. The **small** one is dense, computes as much for a token as Mixtral, and fits on one GPU.
-#
-# Move the context: from where on is the mixture no cheaper than the large model? Then go back, and move the seconds.
+# So what happens with longer contexts? Move them until nothing is left of the gain. Then go back, and let fewer requests come.
 
 
 # %% tags=["draw", "nbval-ignore-output"]
-# Sliders: the price of a request, by its context and by how long it may take.
-def show_price(context, seconds):
-    found = {name: cheapest(name, 2000, seconds, context) for name in rivals}
-    bill = {f"{n}, {gpus} a replica": 2000 * cost for n, (cost, gpus) in found.items()}
-    many, few = (1 / dearer(rate, seconds, context) for rate in (2000, 20))
+# Sliders: the price of a request, by its context and by how many come.
+def show_price(context, rate):
+    serves = {name: most(each, context=context) for name, each in served.items()}
+    bill = {name: price(rate, each, GPUS) for name, each in serves.items()}
     return message(
-        f"The mixture costs {many:.0%} of the large model's price",
-        f"2,000 requests a second, each with {context:,} tokens of context, and done within {seconds:g} s. Bars: GPUs to rent, in replicas of the cheapest size. With 20 a second: {few:.0%}.",
-    ) + bars(bill, "GPUs", [*bill][:1])
+        f"Decode costs {bill['mixture'] / bill['large']:.0%} of the large model's price with the mixture",
+        f"{rate:,} requests a second, each with {context:,} tokens of context. Bars: GPUs to rent, {GPUS} in a replica.",
+    ) + bars({n: rate * cost for n, cost in bill.items()}, "GPUs", ["mixture"])
 
 
 sweep(
     show_price,
-    context=("Tokens of context", [500, 1_000, 2_000, 4_000, 16_000]),
-    seconds=("Seconds that a request may take", [6.0, 2.0, 1.6, 1.2]),
+    context=("Tokens of context", [1_000, 2_000, 4_000, 16_000]),
+    rate=("Requests a second", [20_000, 2_000, FEW]),
 )
-
-# %% [markdown]
-# Both models read the same contexts on top. So with longer contexts the mixture saves less, and with 16,000 tokens nothing.
-#
-# With less time, larger replicas are the cheapest, and the comparison changes little. With 20 requests a second both cost the same, as
-# one or two replicas of either are enough.
-#
-# The small model never needs more GPUs here. So the mixture's other GPUs have to buy quality, which this lesson does not measure.
 
 # %% tags=["measure"]
 # Claim 11.2.
 claim(
     "11.2",
-    "With 2,000 requests a second and contexts of 1,000 tokens, a request's decode takes over 1.5 times as many GPU-seconds with a dense "
-    "model of Mixtral's size as with Mixtral, each in replicas of its cheapest size",
+    "In full replicas and with contexts of 1,000 tokens, a request's decode takes over 1.5 times as many GPU-seconds with a dense model of "
+    "Mixtral's size as with Mixtral",
     quantity="price of a request, computed (times as much)",
-    measured=dearer(2000),
+    measured=dearer(),
     holds=above(1.5),
-    control=dearer(2000, math.inf, 16_000),
+    control=dearer(context=16_000),
     control_is="contexts of 16,000 tokens",
 )
 
 # %% [markdown]
-# A token asks a quarter of the experts. Why is it not a quarter of the price? Both models read the same contexts on top.
+# *"A fraction of inference cost"*: when is it true? Beside a dense model of its size, and as computed here:
 #
-# So far prompts were already read, and a GPU computed first and then read contexts. How much work are prompts? And what if a GPU does both
-# at once?
-
-# %% tags=["draw", "nbval-ignore-output"]
-# Drawn: reading prompts, and writing answers.
-PROMPTS = 4  # are read at once
-prompts = {n: step(each, PROMPTS * CONTEXT, 0, 2) for n, each in served.items()}
-prefill = {n: 2 * length_of(parts) / PROMPTS for n, parts in prompts.items()}
-decode = {n: 1e3 * cheapest(n, 2000)[0] for n in full}
-whole = {n: prefill[n] + decode[n] for n in full}
-both = {"lasts": lambda parts: max(parts[0] + parts[2], parts[1])}  # at once
-short, longer = (dearer(2000, math.inf, n, **both) for n in (CONTEXT, 2 * CONTEXT))
-of_each = {
-    f"prefill, {CONTEXT:,} tokens": prefill,
-    f"decode, {LENGTH} tokens": decode,
-    "together": whole,
-}
-table(
-    ["GPU-milliseconds a request", "mixture", "large", "times as much"],
-    {
-        name: [f"{x:.1f}" for x in (*row.values(), row["large"] / row["mixture"])]
-        for name, row in of_each.items()
-    },
-    title=f"Prefill costs {prefill['large'] / prefill['mixture']:.1f} times as much with the large model, the whole request "
-    f"{whole['large'] / whole['mixture']:.1f} times",
-    note=f"Computed. {PROMPTS} prompts are read at once, on GPUs of their own; answers are written in the cheapest replicas for 2,000 requests a second. "
-    f"If a GPU read contexts while it computes, the large model's decode would cost {short:.1f} times the mixture's, with contexts of {2 * CONTEXT:,} tokens {longer:.1f} times.",
-)
-
-# %% [markdown]
-# *"A fraction of inference cost"*: when is it true?
-#
-# | | is the mixture cheaper than a dense model of its size? |
+# | | is the mixture cheaper? |
 # |---|---|
-# | prefill | by nearly the full factor, as it waits for arithmetic |
-# | decode, few requests | no, as both need a replica or two; but it is faster |
-# | decode, many requests | yes: most with short contexts, and no more with very long ones |
+# | prefill | yes, most of all: it waits for arithmetic |
+# | decode, many requests | yes, and less with longer contexts |
+# | decode, few requests | no: either model needs a replica. But it answers faster |
+#
+# Beside a small dense model, which computes as much for a token, it saves nothing (*Further*).
 #
 # *"Since a single expert does the processing"*: in Mixtral, two of eight do, for one token in one layer. Many tokens ask all eight.
 
@@ -734,19 +652,17 @@ table(
 # The largest mixtures spread each layer's experts over many machines (**expert parallelism**). Each machine sends its tokens to the
 # machines of their experts (**dispatch**), and those send the answers back (**combine**). So a step waits for the busiest machine.
 #
-# Here 64 experts live on 8 machines, 8 on each in the order of their numbers. Which ones are popular is drawn by chance. 1,024 tokens ask
-# 4 experts each. A machine's work is the number of choices that it gets. (*Further* says when that is fair.) Two cures:
+# Here 64 experts live on 8 machines, 8 on each as they are numbered. Which ones are popular is drawn by chance. 1,024 tokens ask 4 experts
+# each, and a machine's work is the number of choices that it gets. Two cures, by what was asked in the step before:
 #
-# - **Rearrange** the experts by what was asked in the step before: the most asked first, each to the machine that has the
-#   least to do so far and still has room.
-# - Rearrange, and add 8 **copies** of the hottest experts. Copies share their expert's tokens. Each machine then needs a ninth place
-#   in memory.
+# - **Rearrange**: the most asked expert first, each to the machine that has the least to do so far and still has room.
+# - Rearrange with 8 **copies** of the hottest experts, in a ninth place on each machine. Copies share their expert's tokens.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
     "11.busiest",
-    "At a skew of 1, rearranged without copies: how many times its even share of the work does the busiest machine still have?",
+    "At a skew of 1, rearranged without copies: how many times its even share of the work does the busiest machine have?",
     slider=(1, 3, 0.1, "times"),
 )
 
@@ -788,8 +704,8 @@ def four_ways(skew, seed):
 
 SKEWS = (0.0, 0.5, 0.75, 1.0)
 work = {s: np.array([four_ways(s, seed) for seed in seeds(20)]).T for s in SKEWS}
-numbered, rearranged, spare, copied = (
-    np.array([work[s][i].mean() for s in SKEWS]) for i in range(4)
+numbered, rearranged, copied = (
+    np.array([work[s][i].mean() for s in SKEWS]) for i in (0, 1, 3)
 )
 
 # %% tags=["guess", "nbval-ignore-output"]
@@ -800,19 +716,13 @@ hottest = float(
 reveal(
     "11.busiest",
     float(rearranged[-1]),
-    says=f"As numbered it has {numbered[-1]:.2f} times its even share, rearranged {rearranged[-1]:.2f}. "
+    says=f"As numbered it has {numbered[-1]:.2f} times its even share, rearranged {rearranged[-1]:.2f}."
     + (
-        f"The hottest expert alone has {hottest:.2f} times a machine's even share, and seven more stand beside it."
+        f" The hottest expert alone has {hottest:.2f} times a machine's even share, and seven more stand beside it."
         if hottest > 1.1
         else ""
     )
-    + f"\n\nWith copies in a ninth place on each machine it is {copied[-1]:.2f}: only they can split the hottest expert's work. "
-    f"With nine places and no copies it is {spare[-1]:.2f}"
-    + (
-        ": the hottest expert gets a machine for itself, and the others fill up."
-        if spare[-1] < hottest + 0.05
-        else "."
-    ),
+    + f"\n\nWith copies it is {copied[-1]:.2f}: only they can split the hottest expert's work.",
 )
 
 
@@ -822,15 +732,14 @@ curves(
     {
         "as numbered": Line(SKEWS, numbered, "-", "muted", marker="●"),
         "rearranged": Line(SKEWS, rearranged, marker="●"),
-        "9 places": Line(SKEWS, spare, ":", marker="●"),
         "+ copies": Line(SKEWS, copied, color="accent", marker="●"),
     },
     x="skew of the experts' popularity",
     y="busiest / even share",
     xticks=SKEWS,
     ylim=(1, None),
-    title=f"Rearranged, the busiest machine has {rearranged[-1]:.2f} times its even share at a skew of 1, with a ninth place {spare[-1]:.2f}, with copies {copied[-1]:.2f}",
-    note="Means of 20 draws. Dotted: rearranged, with a ninth place on each machine, but no copies.",
+    title=f"Rearranged, the busiest machine has {rearranged[-1]:.2f} times its even share at a skew of 1, with copies {copied[-1]:.2f}",
+    note="Means of 20 draws. What the ninth place does without copies is in Further.",
     height=300,
 )
 
@@ -846,13 +755,11 @@ quiz("11")
 # %% [markdown]
 # ## Recap
 #
-# - By the formula, a mixture needs $E/k$ times as many tokens as a dense layer before computing takes as long as reading. Compared
-#   with a small dense layer, it is slowest for a few users. For very many, arithmetic and contexts count.
+# - By the formula, a mixture needs $E/k$ times as many tokens as a dense layer before computing takes as long as reading.
 # - With few tokens, a limit on the experts drops choices by chance alone, and more where some experts are popular.
-# - All GPUs that hold the weights are paid for. In decode, the mixture is cheaper only where the large model needs more GPUs: with many
-#   users, and most with short contexts. For few users its gain is speed. In prefill it saves the most.
-# - With experts on many machines, a step waits for the busiest. Rearranging helps. Only copies can split the hottest expert's work, and
-#   they take memory.
+# - All GPUs that hold the weights are paid for. In decode, the mixture is cheaper than a dense model of its size only with many users, and
+#   less with longer contexts. For few users its gain is speed.
+# - With experts on many machines, a step waits for the busiest. Rearranging helps. Only copies can split the hottest expert's work.
 #
 # **Sources.** Capacity: [Fedus et al. 2021](https://arxiv.org/abs/2101.03961), equation 3; with k, and experts over machines:
 # [Lepikhin et al. 2020](https://arxiv.org/abs/2006.16668); keeping the highest weights in place of the first to come:
@@ -904,6 +811,74 @@ sweep(
     users=("Users", [4096, 256, 16]),
     name=("Model", ["DeepSeek-V3", "Qwen3-30B-A3B"]),
 )
+
+# %% [markdown]
+# ### Prompts and answers together
+#
+# How much of a request is prefill?
+
+# %% tags=["draw", "nbval-ignore-output"]
+# Drawn: the price of a whole request.
+prefill, decode = (
+    {name: GPUS * length_of(parts) / n for name, parts in models.items()}
+    for models, n in zip(steps.values(), (PROMPTS, fit / LENGTH), strict=True)
+)
+whole = {n: prefill[n] + decode[n] for n in served}
+both = {"lasts": lambda parts: max(parts[0] + parts[2], parts[1])}  # at once
+short, longer = (dearer(context=n, **both) for n in (CONTEXT, 2 * CONTEXT))
+of_each = {
+    f"prefill, {CONTEXT:,} tokens": prefill,
+    f"decode, {LENGTH} tokens": decode,
+    "together": whole,
+}
+table(
+    ["GPU-milliseconds a request", "mixture", "large", "times as much"],
+    {
+        name: [f"{x:.1f}" for x in (*row.values(), row["large"] / row["mixture"])]
+        for name, row in of_each.items()
+    },
+    title=f"A whole request costs {whole['large'] / whole['mixture']:.1f} times as much with the large model",
+    note=f"Computed. {PROMPTS} prompts are read at once, on servers of their own; answers are written in full replicas. "
+    f"If contexts were read while a GPU computes, the large model's decode would cost {short:.1f} times the mixture's, with contexts of {2 * CONTEXT:,} tokens {longer:.1f} times.",
+)
+
+# %% [markdown]
+# ### Other replicas, less time, and a small model
+#
+# Now each model gets replicas of its cheapest size: 1, 2, 4 or 8 GPUs. The **small** model is dense, computes as much for a token as
+# Mixtral, and fits on one GPU. Move the seconds.
+
+
+# %% tags=["draw", "nbval-ignore-output"]
+# Sliders: the price of a request, by its context and by how long it may take.
+rivals = served | {"small": dense_of(2)}
+
+
+def cheapest(config, rate, *limits):
+    """GPU-seconds a request in replicas of the cheapest size, and their GPUs."""
+    serves = {gpus: most(config, gpus, *limits) for gpus in (1, 2, 4, 8)}
+    return min((price(rate, each, gpus), gpus) for gpus, each in serves.items() if each)
+
+
+def show_time(seconds, context):
+    found = {n: cheapest(each, 2000, seconds, context) for n, each in rivals.items()}
+    bill = {f"{n}, {gpus} a replica": 2000 * cost for n, (cost, gpus) in found.items()}
+    return message(
+        f"Decode costs {found['mixture'][0] / found['large'][0]:.0%} of the large model's price with the mixture, "
+        f"{found['mixture'][0] / found['small'][0]:.0%} of the small one's",
+        f"2,000 requests a second, each with {context:,} tokens of context, and done within {seconds:g} s. Bars: GPUs to rent.",
+    ) + bars(bill, "GPUs", [*bill][:1])
+
+
+sweep(
+    show_time,
+    seconds=("Seconds that a request may take", [6.0, 2.0, 1.6, 1.2]),
+    context=("Tokens of context", [1_000, 500, 2_000, 4_000, 16_000]),
+)
+
+# %% [markdown]
+# With less time, larger replicas are the cheapest. The small model never needs more GPUs here. So the mixture's other GPUs have to buy
+# quality, which this lesson does not measure.
 
 # %% [markdown]
 # ### What do drops cost?
@@ -962,19 +937,21 @@ claim(
 # %% [markdown]
 # ### A queue
 #
-# So far requests came as if by a clock. Now they come at random, and want 100 tokens on average. Does a replica still serve as many?
+# So far requests came as if by a clock. Now they come at random, and want 100 tokens on average. Does a replica, here of two GPUs, still
+# serve as many?
 
 # %% tags=["measure", "nbval-ignore-output"]
 # Simulated: 20,000 requests to one replica of the mixture.
-lasting = [0, *(takes(MIXTRAL, n) / LENGTH for n in range(1, fit + 1))]
+at_most, room = most(MIXTRAL, 2), together(MIXTRAL, 2)
+lasting = [0, *(takes(MIXTRAL, n, 2) / LENGTH for n in range(1, room + 1))]
 for part in (0.95, 1.0):
     waited = serving.serve(
-        part * full["mixture"],
+        part * at_most,
         lasting.__getitem__,
         seeds(1)[0],
         n_requests=20_000,
         n_tokens=LENGTH,
-        max_batch=fit,
+        max_batch=room,
     )
     print(
         f"with {part:.0%} of what it can serve, a request takes {waited[:5000].mean():.1f} s "
@@ -987,7 +964,7 @@ for part in (0.95, 1.0):
 # %% [markdown]
 # ### A ninth place, or copies?
 #
-# Each machine has a ninth place for copies. Do the copies help, or the place?
+# Copies need a ninth place on each machine. Do the copies help, or the place?
 
 # %% tags=["measure"]
 # Claim 11.4.
