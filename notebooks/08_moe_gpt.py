@@ -72,7 +72,7 @@ E, STEPS, seed = 8, comparison.SHORT, seeds(1)[0]
 # %% [markdown]
 # Here is a GPT with experts. It reads characters and predicts the next. In each of its two blocks (below: *layers*), a router sends each
 # character to one of eight experts. When it has learned, look at its sentence: who takes the digits, and who the spaces?
-# Then switch off one expert. A letter *falls* when it is no longer the one written with all 16 experts (2 blocks of 8). Switch it on
+# Then switch off one expert. A letter is *wrong* when it is not the one written with all 16 experts (2 blocks of 8). Switch it on
 # again, and try another. Which can the GPT do without? (One early slip, and all that follows is another text.)
 
 # %% tags=["measure"]

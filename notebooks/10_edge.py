@@ -806,8 +806,8 @@ def fewer_than_formula(gpts, n=8):
 
 claim(
     "10.3",
-    "Eight characters in a row ask for fewer experts of a block than the formula says, by more than 0.5",
-    quantity="fewer than the formula says (experts of 8)",
+    "Eight characters in a row ask for fewer experts of a block than by chance, by more than 0.5",
+    quantity="fewer than by chance (experts of 8)",
     measured=fewer_than_formula(by_text),
     holds=above(0.5),
     control=fewer_than_formula(by_text[:, mix]),

@@ -145,7 +145,7 @@ def test_what_is_shown_are_the_models_numbers(show):
     assert f"{first.count(e)} of {len(TEXT)} characters change hands" in page.locator(".moe-live-head").inner_text()
     fell = fallen(right, written)
     assert fell > 1
-    assert f"{fell} of {len(''.join(right.split()))} letters fall" in title(page)
+    assert f"{fell} of {len(''.join(right.split()))} letters are wrong" in title(page)
     assert title(page).startswith("Broken") == (2 * fell >= len("".join(right.split())))
     assert title(page) in page.locator("[aria-live=polite]").inner_text()
     switch.click()

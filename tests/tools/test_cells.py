@@ -121,6 +121,8 @@ def test_things_to_try_fold_and_what_stands_beside_them_does_not():
     aim, tries = folded(nodes.paragraph("", "Or press play."), things, title="Try it")
     assert aim.astext() == "Or press play."
     assert tries["label"] == "3 things to try in JupyterLab"
+    (recap,) = folded(nodes.bullet_list("", *things.deepcopy().children), title="Recap")
+    assert recap["label"] == "3 things to remember"
 
 
 def test_the_code_of_guesses_and_quizzes_is_left_out():

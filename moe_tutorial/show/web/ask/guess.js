@@ -10,7 +10,7 @@ const SHOWN = "moe-shown"; // the event by which a card and what the site hides 
 const VERDICTS = {
   right: "✓ Right.",
   near: "Close.",
-  far: "A surprise: worth a second look at why.",
+  far: "A surprise.",
 };
 
 /** A number line with the guess and the measured number.

@@ -1,5 +1,5 @@
 // A GPT with experts that runs in the page: a sentence, who answers each of its characters, and how it goes on. A click
-// on an expert switches it off, and the next best takes its characters: which letters fall?
+// on an expert switches it off, and the next best takes its characters: which letters are wrong then?
 import { button, el, freshId, mount, quietly, redrawOnChange, stillness } from "../dom.js";
 import { dye, pattern } from "../draw/shares.js";
 import { readGpt, startText } from "../gpt.js";
@@ -294,7 +294,7 @@ function render({ model, el: root }) {
     const source = dare()?.source;
     const names = out.length === 1 ? who(out[0]) : `${out.length} experts`;
     const all = counted(letters, "letter");
-    const falls = fell ? `${fell} of ${all} ${fell === 1 ? "falls" : "fall"}` : "no letter falls";
+    const falls = fell ? `${fell} of ${all} ${fell === 1 ? "is" : "are"} wrong` : "no letter is wrong";
     put(title, {
       textContent: written === undefined ? opening() : `${broken ? "Broken: w" : "W"}ithout ${names}, ${falls}`,
     });
@@ -306,7 +306,7 @@ function render({ model, el: root }) {
     const loss = `${broken ? "✗ " : ""}${falls}`;
     const remarks = [done() && source ? `✓ as in ${source}` : "", written === undefined ? "" : loss];
     continuations.draw(text, right, written, rest ? 0 : until, heads, remarks);
-    const rule = tries && broken ? "It is broken." : "It is broken when half of the letters fall.";
+    const rule = tries && broken ? "It is broken." : "It is broken when half of these letters are wrong.";
     put(figure, { textContent: !refused && tries ? (tries === 1 ? "1 try." : `${tries} tries.`) : "" });
     put(unit, { textContent: refused || (text ? rule : "") });
   }

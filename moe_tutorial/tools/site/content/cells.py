@@ -194,11 +194,11 @@ def fold_section(section: nodes.section) -> None:
     section[:] = [title, Fold("", *rest, label=f"Open: {', '.join(held) or 'code and its output'}")]
 
 
-def fold_list(section: nodes.section) -> None:
-    """Put a section's numbered list into a fold."""
-    for numbered in [child for child in section.children if isinstance(child, nodes.enumerated_list)]:
-        things = f"{len(numbered)} thing{'s' * (len(numbered) > 1)}"
-        section.replace(numbered, Fold("", numbered, label=f"{things} to try in JupyterLab"))
+def fold_list(section: nodes.section, label: str) -> None:
+    """Put a section's list into a fold, whose label counts its items."""
+    for items in [child for child in section.children if isinstance(child, nodes.enumerated_list | nodes.bullet_list)]:
+        things = f"{len(items)} thing{'s' * (len(items) > 1)}"
+        section.replace(items, Fold("", items, label=f"{things} {label}"))
 
 
 def fold(app: Sphinx, doctree: nodes.document) -> None:
@@ -213,4 +213,6 @@ def fold(app: Sphinx, doctree: nodes.document) -> None:
         if title.startswith("Further"):
             fold_section(section)
         elif title == "Try it":
-            fold_list(section)
+            fold_list(section, "to try in JupyterLab")
+        elif title == "Recap":  # it answers the page's guesses
+            fold_list(section, "to remember")

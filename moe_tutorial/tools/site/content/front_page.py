@@ -28,7 +28,7 @@ from moe_tutorial.tools.site.repository import repository as course_address
 FIRST = "00_start_here"
 ANCHOR = "run-it-yourself"  # the section on the front page
 # The claim that refutes the belief named on the front page: no guess asks about it, and no clock judges it.
-BELIEF = "14.1"
+BELIEF = "10.3"
 
 
 def cards(repository: Path) -> str:
@@ -157,8 +157,8 @@ class Run(HtmlDirective):
 
 def commands(course: str | None) -> str:
     """The two commands, and with the course's address also how to fetch it, or to run it in the browser."""
-    lines = [f"git clone {course}.git\ncd {course.rsplit('/', 1)[1]}"] if course else []
-    lines += ["make lab     # opens your copy in JupyterLab", "make test    # runs every test"]
+    fetch = f"git clone {course}.git\ncd {course.rsplit('/', 1)[1]}" if course else "# in the course's folder"
+    lines = [fetch, "make lab     # opens your copy in JupyterLab", "make test    # runs every test"]
     places = {"Binder": binder, "Colab": colab} if course else {}
     buttons = "".join(f'<a href="{escape(at(course, FIRST))}">Open in {name}</a>' for name, at in places.items())
     code = escape("\n".join(lines))
