@@ -151,11 +151,13 @@ def over(n, other):
 behind = {n: over(n, "small") for n in (1, 16, 256, 1024)}
 worst = max(behind, key=behind.get)
 read = distinct_experts(E, K, 16)
+longer = float(took[16]["small"].min() / took[1]["small"].min())
 why = {
-    1: f"It reads only {K} experts, as much as the small layer. The rest is probably the router, and more calls.",
-    16: f"They ask about {read:.0f} of {E} experts: {read / K:.0f} times as much is read, for the same arithmetic.",
+    1: "It reads as much; router and calls come on top.",
+    16: f"About {read:.0f} experts are read, {read / K:.0f} times as much. "
+    f"But the small layer, too, takes {longer:.1f} times as long as with 1: it computes more.",
     256: f"All {E} are read, and each serves {256 * K // E} tokens.",
-    1024: f"Each expert serves {1024 * K // E}, so reading counts little.",
+    1024: f"Reading counts little: each expert serves {1024 * K // E}.",
 }
 reveal(
     "11.worst",
@@ -176,6 +178,7 @@ reveal(
 over_small, over_large = (
     [over(n, name) for n in TOKENS] for name in ("small", "large")
 )
+slowest = {TOKENS[int(np.argmax(each))] for each in (over_small, over_large)}
 curves(
     {
         "over small": Line(TOKENS, over_small, marker="●"),
@@ -186,7 +189,7 @@ curves(
     log="xy",
     xticks=TOKENS,
     yticks=[0.1, 0.2, 0.5, 1, 2, 5],
-    title=f"With {TOKENS[int(np.argmax(over_large))]:,} tokens at once the mixture gains least over the large layer",
+    title=f"Beside the dense layers, the mixture is slowest with {' or '.join(f'{n:,}' for n in sorted(slowest))} tokens at once",
     note="Below 1 the mixture is faster than the dense layer.",
     height=320,
 )
@@ -218,11 +221,11 @@ def crossing(n_experts, top_k, flop_per_byte, bytes_a_weight):
 crossing = check("11.crossing", crossing)
 
 # %% [markdown]
-# Is it true on your machine? Two times of the small layer say how fast it reads and how fast it computes. From this your `crossing`
-# predicts how many tokens the mixture needs.
+# Is it true on your machine? Two timings of the small layer, with 1 and with 256 tokens, say how fast it reads and computes. From this
+# your `crossing` predicts how many tokens the mixture needs.
 #
-# Then we time the mixture itself, with 64 and more tokens. A line through these times has a fixed part and a part for each token. With
-# how many tokens are the two equal?
+# Then we time the mixture itself, with 64 and more tokens. A line through these times has a fixed part (reading, and the calls
+# themselves) and a part for each token. With how many tokens are the two equal?
 
 # %% tags=["measure"]
 # Claim 11.1.
@@ -251,7 +254,7 @@ ratios = measured / predicted
 ratio = np.median(ratios)
 claim(
     "11.1",
-    "A mixture needs as many tokens as the formula says, within a factor of two, before computing takes as long as the rest",
+    "A mixture needs as many tokens as the formula says, within a factor of two, before computing takes as long as reading",
     quantity="measured over predicted, median of the runs (times)",
     measured=ratio,
     holds=in_the_median(between(0.5, 2)),
@@ -281,13 +284,17 @@ def on_h100(name):
 
 
 shown = ["Mixtral 8x7B", "Qwen3-30B-A3B", "DeepSeek-V3"]
-ours = {"our mixture, here": [f"{K} of {E}", f"{np.median(predicted):,.0f}"]}
+DENSE = crossing(1, 1, FLOPS / BANDWIDTH, 2)
+ours = {
+    "our mixture, here": [f"{K} of {E}", f"{np.median(predicted):,.0f}"],
+    "a dense layer": ["1 of 1", f"{DENSE:,.0f}"],
+}
 table(
     ["", "experts asked", "tokens at once"],
     ours | {name: on_h100(name) for name in shown},
     title=f"DeepSeek-V3 needs {on_h100('DeepSeek-V3')[1]} tokens at once before computing takes as long as reading its experts",
     note=f"By the formula. For our mixture {np.median(measured):,.0f} were measured"
-    + (", as calls take time as well as reading. " if ratio > 1 else ". ")
+    + (f", {ratio:.1f} times as many, as calls take time, too. " if ratio > 1 else ". ")
     + f"The others are on an H100, which does {FLOPS / BANDWIDTH:.0f} FLOP per byte by its data sheet. Here it is {np.median(flop_per_byte):.0f}.",
 )
 
@@ -295,8 +302,8 @@ table(
 # A model reads a prompt all at once (**prefill**). Then it writes the answer step by step (**decode**): each step makes one token for
 # each user. So in decode, that many tokens at once are that many users.
 #
-# *"A high volume of requests is needed"*: yes, to keep the experts busy. Over a large dense model one user gains, too, as only $k$
-# experts are read. In between, the gain is least: nearly all experts are read, and each serves few.
+# *"A high volume of requests is needed"*: yes, to keep the experts busy. One user also gains, but against a large dense model, as only
+# $k$ experts are read.
 
 # %% [markdown]
 # ## A place for every token
@@ -400,8 +407,8 @@ sweep(
 )
 
 # %% [markdown]
-# To drop nothing, every expert needs as much room as the hottest fills. So some models accept drops (*Further* measures what they cost).
-# DeepSeek-V3 drops nothing: it keeps the load even enough.
+# At a skew of 1 nothing is dropped from a factor of 3 on. But then two thirds of the room stay empty, as every expert has as much room as
+# the hottest fills. So some models accept drops. *Further* measures what they cost.
 
 # %% [markdown]
 # ## What does a request cost?
@@ -436,7 +443,7 @@ price = check("11.price", price)
 # | a replica | is one server with eight H100s, and full when contexts fill its memory |
 # | a request | has 1,000 tokens of context, kept in memory (a **key-value cache**), and wants an answer of 100 tokens |
 # | a step | makes one token for each request; then finished ones leave and waiting ones join (**continuous batching**) |
-# | its time | by the data sheet: a GPU reads weights and computes at once, and the longer counts; then it reads contexts |
+# | its time | max(reading weights, computing) + reading contexts, by the data sheet |
 # | left out | the answer's own context, and what GPUs send each other |
 
 
@@ -542,7 +549,7 @@ reveal(
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: what a step of a full replica does, in prefill and in decode.
-KINDS = {"reading weights": "muted", "computing": "text", "contexts": "line"}
+KINDS = {"reading weights": "muted", "computing": "text", "reading contexts": "line"}
 PROMPTS, fit = 4, together(MIXTRAL)  # prompts that are read at once; requests
 steps = {
     f"prefill: {PROMPTS * CONTEXT:,} tokens": {
@@ -598,19 +605,50 @@ picture(
 )
 
 # %% [markdown]
-# The mixture computes far less. But in decode, both models read the same contexts on top.
+# ## What do longer contexts change?
 #
-# So what happens with longer contexts? Move them until nothing is left of the gain. Then go back, and let fewer requests come.
+# The mixture computes far less. But in decode, both models read the same contexts on top. In a full replica they fill the memory, so
+# reading them takes equally long, whatever their length. Longer contexts only mean fewer requests, and so fewer tokens at once.
+
+# %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+guess(
+    "11.contexts",
+    "In the picture, contexts have 1,000 tokens. They get longer, and replicas stay full. "
+    "From which of these contexts on is nothing left of the mixture's gain?",
+    choices=["2,000 tokens", "4,000 tokens", "16,000 tokens", "none of these"],
+)
+
+# %% tags=["measure"]
+# Computed: how many requests a full replica holds, and what part of the price is left.
+held = {n: together(MIXTRAL, context=n) for n in (2_000, 4_000, 16_000)}
+left = {n: 1 / dearer(context=n) for n in held}
+gone = next((n for n in held if left[n] > 0.99), None)
+
+# %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was computed.
+reveal(
+    "11.contexts",
+    f"{gone:,} tokens" if gone else "none of these",
+    says=f"A full replica then holds only {held[16_000]:,} requests. Your crossing for a dense layer is {DENSE:.0f}. So even the large "
+    f"model waits for its weights, and the mixture reads as many.\n\n"
+    f"With 4,000 tokens it holds {held[4_000]:,}. The large model waits for its arithmetic, the mixture for its weights: it costs "
+    f"{left[4_000]:.0%} of the large model's price.",
+)
+
+# %% [markdown]
+# See it: move the context. Then go back, and let fewer requests come.
 
 
-# %% tags=["draw", "nbval-ignore-output"]
+# %% tags=["draw", "nbval-ignore-output", "11.cheaper"]
 # Sliders: the price of a request, by its context and by how many come.
 def show_price(context, rate):
     serves = {name: most(each, context=context) for name, each in served.items()}
     bill = {name: price(rate, each, GPUS) for name, each in serves.items()}
     return message(
         f"Decode costs {bill['mixture'] / bill['large']:.0%} of the large model's price with the mixture",
-        f"{rate:,} requests a second, each with {context:,} tokens of context. Bars: GPUs to rent, {GPUS} in a replica.",
+        f"{rate:,} requests a second, each with {context:,} tokens of context. A full replica has {together(MIXTRAL, context=context):,} "
+        f"in each step. Bars: GPUs to rent, {GPUS} in a replica.",
     ) + bars({n: rate * cost for n, cost in bill.items()}, "GPUs", ["mixture"])
 
 
@@ -633,14 +671,16 @@ claim(
     control_is="contexts of 16,000 tokens",
 )
 
-# %% [markdown]
+# %% [markdown] tags=["11.cheaper"]
 # *"A fraction of inference cost"*: when is it true? Beside a dense model of its size, and as computed here:
 #
 # | | is the mixture cheaper? |
 # |---|---|
 # | prefill | yes, most of all: it waits for arithmetic |
-# | decode, many requests | yes, and less with longer contexts |
-# | decode, few requests | no: either model needs a replica. But it answers faster |
+# | decode, full replicas | half the price with contexts of 1,000 tokens, 0.7 with 4,000, no gain with 16,000 |
+# | decode, less than a replica's full load | no: either model needs a replica. But it answers faster |
+#
+# One assumption matters most: contexts are read after computing. If both happen at once, 2,000 tokens leave no gain (*Further*).
 #
 # Beside a small dense model, which computes as much for a token, it saves nothing (*Further*).
 #
@@ -704,8 +744,8 @@ def four_ways(skew, seed):
 
 SKEWS = (0.0, 0.5, 0.75, 1.0)
 work = {s: np.array([four_ways(s, seed) for seed in seeds(20)]).T for s in SKEWS}
-numbered, rearranged, copied = (
-    np.array([work[s][i].mean() for s in SKEWS]) for i in (0, 1, 3)
+numbered, rearranged, spare, copied = (
+    np.array([work[s][i].mean() for s in SKEWS]) for i in range(4)
 )
 
 # %% tags=["guess", "nbval-ignore-output"]
@@ -722,7 +762,8 @@ reveal(
         if hottest > 1.1
         else ""
     )
-    + f"\n\nWith copies it is {copied[-1]:.2f}: only they can split the hottest expert's work.",
+    + f"\n\nA ninth place helps even if it stays empty: {spare[-1]:.2f}. Beyond that only copies help, as they split the hottest "
+    f"expert's work: {copied[-1]:.2f}.",
 )
 
 
@@ -732,14 +773,16 @@ curves(
     {
         "as numbered": Line(SKEWS, numbered, "-", "muted", marker="●"),
         "rearranged": Line(SKEWS, rearranged, marker="●"),
+        "+ ninth place": Line(SKEWS, spare, "--", marker="●"),
         "+ copies": Line(SKEWS, copied, color="accent", marker="●"),
     },
     x="skew of the experts' popularity",
     y="busiest / even share",
-    xticks=SKEWS,
+    xticks=[0, 0.5, 1],
     ylim=(1, None),
-    title=f"Rearranged, the busiest machine has {rearranged[-1]:.2f} times its even share at a skew of 1, with copies {copied[-1]:.2f}",
-    note="Means of 20 draws. What the ninth place does without copies is in Further.",
+    title=f"Rearranged, the busiest machine has {rearranged[-1]:.2f} times its even share at a skew of 1, with a ninth place "
+    f"{spare[-1]:.2f}, with copies {copied[-1]:.2f}",
+    note="Means of 20 draws. Copies stand in the ninth place.",
     height=300,
 )
 
@@ -750,16 +793,17 @@ quiz("11")
 # %% [markdown]
 # ## Try it
 #
-# A finer mixture has twice as many experts, half as wide, and asks twice as many. What does `crossing` say?
+# Which context brings a full replica of Mixtral below its own crossing? `together(MIXTRAL, context=2_000)` counts its requests.
 
 # %% [markdown]
 # ## Recap
 #
 # - By the formula, a mixture needs $E/k$ times as many tokens as a dense layer before computing takes as long as reading.
 # - With few tokens, a limit on the experts drops choices by chance alone, and more where some experts are popular.
-# - All GPUs that hold the weights are paid for. In decode, the mixture is cheaper than a dense model of its size only with many users, and
-#   less with longer contexts. For few users its gain is speed.
-# - With experts on many machines, a step waits for the busiest. Rearranging helps. Only copies can split the hottest expert's work.
+# - All GPUs that hold the weights are paid for. In decode, the mixture is cheaper than a dense model of its size only with many users and
+#   short contexts: with long ones, even full replicas hold too few requests.
+# - With experts on many machines, a step waits for the busiest. Rearranging helps, and more with a spare place. Only copies can split
+#   the hottest expert's work.
 #
 # **Sources.** Capacity: [Fedus et al. 2021](https://arxiv.org/abs/2101.03961), equation 3; with k, and experts over machines:
 # [Lepikhin et al. 2020](https://arxiv.org/abs/2006.16668); keeping the highest weights in place of the first to come:
@@ -786,18 +830,11 @@ def show_context(context, users, name):
     parts, of_all = step(config, users, context), step(everyone, users, context)
     gain = length_of(of_all) / length_of(parts)
     read = distinct_experts(design.num_experts, design.num_experts_per_tok, users)
-    if parts[2] > length_of(of_all) / 2:
-        why = "Few asked or all, a step waits for the contexts most of the time, and those are the same."
-    elif parts[0] < 0.9 * of_all[0]:
-        why = f"Few users read only {read:.0f} of {design.num_experts} experts, and so save reading."
-    elif of_all[1] <= of_all[0]:
-        why = "All experts are read either way, and reading takes longer than computing: few or all, it is the same."
-    else:
-        why = "All experts are read either way. But asking all would compute for longer than it reads, and few save that."
     names = ["reading weights", "computing", "reading contexts"]
     return message(
         f"Asking {design.num_experts_per_tok} of {design.num_experts} experts makes a step {gain:.1f} times as fast as asking all of them",
-        f"{why} The bars: few asked, {users:,} users, {context:,} tokens of context each, in milliseconds of one H100, computed.",
+        f"{users:,} users read {read:.0f} of {design.num_experts} experts, and {context:,} tokens of context each. The bars: few asked, "
+        "in milliseconds of one H100, computed.",
     ) + bars(
         dict(zip(names, parts, strict=True)),
         "GPU-milliseconds",
@@ -964,7 +1001,7 @@ for part in (0.95, 1.0):
 # %% [markdown]
 # ### A ninth place, or copies?
 #
-# Copies need a ninth place on each machine. Do the copies help, or the place?
+# The last two lines of the picture above, as a claim.
 
 # %% tags=["measure"]
 # Claim 11.4.
@@ -1167,38 +1204,3 @@ table(
 # %% [markdown]
 # So a router in float32, which many models have, helps little here. Whoever needs the same answer twice fixes the order of adding, or,
 # in reinforcement learning, stores the choices and replays them.
-#
-# ### Where the toy ends
-#
-# What this lesson built in a few lines, where it is done for thousands of users:
-
-# %% tags=["draw", "nbval-ignore-output"]
-# Drawn: the same things in four libraries.
-table(
-    ["", "vLLM", "SGLang", "Megatron-LM", "DeepSpeed"],
-    {
-        "experts over machines": [
-            "--enable-expert-parallel",
-            "--ep-size",
-            "--expert-model-parallel-size",
-            "ep_size",
-        ],
-        "dispatch, combine": [
-            "--all2all-backend",
-            "--moe-a2a-backend",
-            "--moe-token-dispatcher-type",
-            "inside",
-        ],
-        "rearranging": ["--enable-eplb", "--enable-eplb", "none found", "none found"],
-        "copies": ["yes", "yes", "a prototype", "none found"],
-        "capacity": [
-            "drops nothing",
-            "drops nothing",
-            "--moe-expert-capacity-factor",
-            "capacity_factor",
-        ],
-    },
-    title="Each of the lesson's mechanisms is an option of a library",
-    note="From their documentation and code in 2026. Copies: num_redundant_experts in vLLM's --eplb-config, --ep-num-redundant-experts in "
-    "SGLang, Megatron-LM's pull request 2368 (open when we looked). DeepSpeed's are arguments of its MoE. Options change: look before you type.",
-)
