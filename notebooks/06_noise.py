@@ -11,7 +11,7 @@
 # %% [markdown]
 # # 06 Noise
 #
-# 45 minutes. You leave able to say by experiment why mixtures collapse, to build noisy top-k, to tell when it helps, and to
+# 40 minutes. You leave able to say by experiment why mixtures collapse, to build noisy top-k, to tell when it helps, and to
 # find the bug that noise likes to leave behind.
 #
 # In lesson 05 most experts died. This lesson is a detective story: who did it? Then an old remedy, noise, stands trial.
@@ -32,7 +32,10 @@ from moe_tutorial.layers import (
     load_estimate,
 )
 from moe_tutorial.show import (
+    Line,
+    curves,
     expert_bars,
+    is_narrow,
     look,
     message,
     picture,
@@ -78,8 +81,8 @@ def killed(shares):
 # - **The shared mean.** Every image contains the mean image. *Taken away:* we subtract it from every image.
 # - **Experts that learn.** A chosen expert learns, and the more it helps, the more the router raises it: the rich get richer.
 #   *Taken away:* we freeze the experts as they were drawn.
-# - **The gate.** Its probabilities for *all* experts add up to 1. The chosen can rise only if others fall, so the gradient pushes
-#   the others' logits down. *Taken away:* we use a softmax over the two chosen alone (top-k, then softmax: lesson 03).
+# - **The gate.** Its probabilities for *all* experts add up to 1: where the chosen rise, all others fall. *Taken away:* the
+#   softmax runs over the two chosen alone (top-k, then softmax: lesson 03).
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -132,7 +135,8 @@ def houses(groups, title, what):
             axes.bar(x, alive, 0.78, color=look.color("accent", theme))
             axes.bar(x, E - alive, 0.78, alive, color=look.color("line", theme))
             axes.hlines(range(E + 1), -0.5, len(alive) - 0.5, color=ground, lw=3)
-            words = f"{name}: {killed(shares).mean():.1f} dead"
+            words = f"{name}: {killed(shares).mean():.1f}"
+            words += "" if is_narrow(figure) else " dead"
             axes.set_title(words, loc="left", fontsize=11)
             axes.set(xlim=(-0.5, len(alive) - 0.5), ylim=(0, E))
             axes.set_axis_off()
@@ -152,12 +156,12 @@ def houses(groups, title, what):
 houses(
     {
         "all three": end,
-        "frozen": without["experts that learn"],
-        "other gate": without["the gate"],
-        "no mean": without["the shared mean"],
+        "without learning": without["experts that learn"],
+        "without the gate": without["the gate"],
+        "without the mean": without["the shared mean"],
     },
     f"All three present, {killed(end).mean():.1f} of 8 experts are dead; without the shared mean {n_dead['the shared mean']:.1f}",
-    "Frozen: the experts do not learn. Other gate: over the chosen alone. No mean: subtracted.",
+    "One suspect is taken away in each of the other three.",
 )
 
 # %% [markdown]
@@ -217,8 +221,8 @@ others_move = check("06.others_move", others_move)
 #
 # $$\text{average of } x \cdot x' = m \cdot m > 0$$
 #
-# Twenty mixtures take *one* plain step each, on one image $x$. How far does the logit of $x$'s first choice move on the test images,
-# if its move on $x$ itself counts as 1?
+# Twenty times, a mixture takes *one* plain step on one image $x$. How far does the logit of $x$'s first choice move on the test
+# images, if its move on $x$ itself counts as 1?
 
 
 # %% tags=["measure", "06.suspect"]
@@ -256,9 +260,8 @@ def on_the_others(figure, theme):
     axes = figure.add_subplot()
     for name, role in {"raw": "muted", "centred": "accent"}.items():
         color = look.color(role, theme)
-        height, _, _ = axes.hist(
-            moves[name], bins=60, range=(-1, 1.5), color=color, alpha=0.85
-        )
+        shape = {"histtype": "stepfilled", "lw": 2, "ec": color, "fc": (color, 0.25)}
+        height, _, _ = axes.hist(moves[name], bins=60, range=(-1, 1.5), **shape)
         at = moves[name].mean() - 0.3 * (name == "centred"), height.max() * 1.04
         axes.text(*at, name, color=color, ha="center", weight="bold", fontsize=12)
     axes.axvline(0, color=look.color("text", theme), lw=1.2, ymax=0.92)
@@ -276,8 +279,8 @@ picture(
 )
 
 # %% [markdown] tags=["06.suspect"]
-# On raw images, a step that raises an expert's logit on one image raises it on *all*. A few such steps can carry a few experts to
-# the top everywhere. On centred images, what rises here falls there.
+# On raw images, one step moves an expert's logit the same way on *all* images, up or down. (No pixel is negative, so no product
+# $x \cdot x'$ is, either.) So steps on many images add up. On centred images, what rises here falls there.
 #
 # Now we watch a real training with Adam: its first twenty steps.
 
@@ -324,11 +327,11 @@ picture(
 )
 
 # %% [markdown] tags=["06.suspect"]
-# So that is how the shared mean kills: a step moves an expert on nearly all images at once (Adam's steps do so, too: *Further*), and
+# So this is how a shared mean can kill: a step moves an expert on nearly all images at once (Adam's steps do so, too: *Further*), and
 # soon a few are chosen everywhere.
 #
-# Why not always subtract the mean? With pixels we can: that was the secret of lesson 05's other router. But deep inside a network, the
-# mean changes with every step of the layers below. So we test another remedy.
+# Why not always subtract the mean? In the router that works here, too (*Further*). But the remedy that was tried first, and that is
+# found in many papers, is another one.
 
 # %% [markdown]
 # ## Noise, the remedy
@@ -393,8 +396,8 @@ sweep(a_thousand_choices, noise=("Noise", [0, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 3]
 # %% [markdown]
 # ## Does it keep experts alive?
 #
-# Noise stands trial where most die: with the gate over all experts. (Shazeer et al.'s gate, which you wrote, and their noise are in
-# *Further*.)
+# Shazeer et al.'s gate, the one you wrote, compares the chosen alone. In the first picture, fewer died with it (*without the gate*). We
+# put noise on trial where most die: with the gate over all experts. (*Further* has their gate and their noise.)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -408,19 +411,24 @@ guess(
 
 # %% tags=["measure"]
 # Measured: training with noise.
-noisy, noisy_end = run(build=lambda: mixture(noise=1.0))
+AFTER = (1, 3, 10, 30, 100, STEPS)  # steps
+logits = {}
+
+
+def note_logits(step, trained):
+    if step in AFTER:
+        logits[step] = trained.routing(raw.x_test).logits
+
+
+noisy, noisy_end = run(build=lambda: mixture(noise=1.0), on_step=note_logits)
 noise_dead = killed(noisy_end)
-
-
-def gaps(trained, shares):
-    """How far the experts that end dead are below the last place, on each image."""
-    logits = trained.routing(raw.x_test).logits
-    gap = (logits.topk(2).values[..., 1:] - logits).clamp(min=0)
-    return gap.transpose(1, 2)[shares < 0.01].flatten()
-
-
-one_step_only = train(lambda: mixture(noise=1.0), raw, seeds(20), steps=1)
-behind = [float(gaps(each, noisy_end).mean()) for each in (one_step_only, noisy)]
+doomed = noisy_end < 0.01  # (seeds, E): who is dead at the end
+torch.manual_seed(seeds(1)[0])
+turns = []  # of the doomed, with noise: per cent of all choices
+for found in logits.values():
+    chosen, _ = noisy_topk(found.flatten(0, 1), 1.0, 2, training=True)
+    shares = share(chosen.view(len(found), -1, 2), E)
+    turns.append(100 * float(shares[doomed].mean()))
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
@@ -429,13 +437,31 @@ reveal(
     "06.alive",
     with_noise,
     says=(
-        "So here, noise alone does not keep the experts alive. Why? Noise gives turns where it is larger than the gap between the logits, "
-        "and training widens this gap. After one step, the experts that will die are on average "
-        f"{behind[0]:.1f} below the second choice, and at the end {behind[1]:.1f}."
+        "So here, noise alone does not keep the experts alive. Do the dead not get their turns? Your noisy_topk counts them: the next picture "
+        "follows those who are dead at the end."
         if with_noise > killed(end).mean() - 1
         else "So noise brings some of them back."
     ),
 )
+
+# %% tags=["draw", "nbval-ignore-output"]
+# Drawn: how often the doomed are chosen while the noise is on.
+curves(
+    {
+        "the doomed": Line(AFTER, turns, color="accent", marker="●"),
+        "an even share": Line(AFTER, [100 / E] * len(AFTER), "--", "muted"),
+    },
+    x="steps of training",
+    y="choices of each, %",
+    log="x",
+    xticks=AFTER,
+    title=f"The doomed get {turns[1]:.0f} % of the choices each after {AFTER[1]} steps, {turns[2]:.0f} % after {AFTER[2]}, and {turns[4]:.1f} % after {AFTER[4]}",
+    note="The doomed: the experts that are dead at the end. Their mean over twenty mixtures, with the noise on, by your function.",
+    height=260,
+)
+
+# %% [markdown]
+# They were chosen, so they could learn. All the same they fell behind, until noise of 1 seldom lifted them.
 
 # %% [markdown]
 # ## Noise beside a penalty
@@ -596,7 +622,7 @@ quiz("06")
 #
 # - A plain step on one image moves the logits of another by $-\eta\, \partial L / \partial z_i\, (x \cdot x')$.
 # - Here, with two chosen, hardly any expert was dead once the shared mean was taken away.
-# - Noise alone left most experts dead. Beside an importance penalty of coefficient 1, it left hardly any.
+# - With the gate over all, noise alone left most experts dead. Beside an importance penalty of coefficient 1, it left hardly any.
 # - In evaluation noise must be off, or the same image can get two answers. (And an evaluation
 #   [must not change the training](museum.ipynb#validation-changes-the-training).)
 #
@@ -865,7 +891,7 @@ table(
         "saved": estimate(gate_dead - recipe_dead).rounded,
     },
     title=f"The standard deviation of their noise is {its_noise[0]:.2f} at the start and {its_noise[STEPS]:.2f} after {STEPS} steps",
-    note="Raw digits, twenty seeds.",
+    note="Raw digits, twenty seeds. From other seeds, those saved may be more or fewer.",
 )
 
 # %% [markdown]
@@ -897,8 +923,17 @@ flip_probability = check("06.flip_probability", flip_probability)
 # - How likely is noise to lift one above it? (For those trained without noise: noise of 1.)
 # - How much of the weight does the last place get?
 
+
 # %% tags=["measure"]
 # Measured: gap, flips and the second weight, after one step of training and at its end.
+def gaps(trained, shares):
+    """How far the experts that end dead are below the last place, on each image."""
+    logits = trained.routing(raw.x_test).logits
+    gap = (logits.topk(2).values[..., 1:] - logits).clamp(min=0)
+    return gap.transpose(1, 2)[shares < 0.01].flatten()
+
+
+one_step_only = train(lambda: mixture(noise=1.0), raw, seeds(20), steps=1)
 NO_NOISE = f"after {STEPS} steps, no noise"
 stages = {"after 1 step, noise 1": (1.0, one_step_only, noisy_end)}
 stages[NO_NOISE] = 1.0, without_noise, end

@@ -126,7 +126,7 @@ class Ask:
         if found is None:
             raise NotYet("It returns None. Does it end with `return`, and what you computed behind it?")
         if changed := [name for name in given if not self.changes and not same(before[name], given[name])]:
-            raise NotYet(f"It changes what it is given: {changed[0]} is another one afterwards. Work on a copy of it.")
+            raise NotYet(f"It changes the caller's {changed[0]}. Work on a copy of it.")
         return found
 
     def right(self, *given: Any) -> Any:
@@ -203,7 +203,7 @@ class Ask:
             found[where] = bool(said)
         for where, given in cases.items():
             if found[where] != bool(self.right(*given.values())):
-                says = f"It says {found[where]} where {where}. Right is {not found[where]}."
+                says = f"It returns {found[where]} where {where}; the right answer is {not found[where]}."
                 raise NotYet(says, list(found.values()))
 
     def compare(

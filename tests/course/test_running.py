@@ -72,7 +72,7 @@ def test_a_right_answer_may_take_its_time():
         (f"return {RIGHT} * float('nan')", "is not a number at some place"),
         (f"return str({RIGHT})", "is a str; a tensor of shape (4, 2) is asked for"),
         (f"{RIGHT}", "It returns None"),
-        ("logits.sub_(1)\nreturn logits.topk(k).values.softmax(-1)", "changes what it is given"),
+        ("logits.sub_(1)\nreturn logits.topk(k).values.softmax(-1)", "changes the caller's logits"),
         (f"return {RIGHT} * torch.rand(1)", "asked again"),
         (f"return {RIGHT} * np.random.rand()", "asked again"),
         (f"import random\nreturn {RIGHT} * random.random()", "asked again"),

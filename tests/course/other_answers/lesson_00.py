@@ -56,6 +56,6 @@ def by_an_interval(part):
     return part.mean() + t * part.std(ddof=1) / len(part) ** 0.5 < 0.5
 
 
-@wrong("00.rule", "It says True where all are a little more than half")
+@wrong("00.rule", "It returns True where all are a little more than half")
 def too_kind(part):
     return part.mean() < 0.9

@@ -115,12 +115,12 @@ ROUTERS = {
         "as 1e-6.",
     ),
     mistakes={
-        "It says yes of every router. The experts' gradients always have a length: look at the router's own, "
+        "It returns True for every router. The experts' gradients always have a length: look at the router's own, "
         "moe.router.weight.": "router.weight => experts.w_out",
         "A gradient that is only rounding error counts as learning in your answer. Compare its norm with a small "
         "number, such as 1e-6, not with 0.": "1e-6 => 0",
         "Where the loss does not depend on the router, its gradient is None.": "gradient is not None and => ",
-        "It says no of every router. Is backward() missing, or something detached? A sum cancels to 0.": (
+        "It returns False for every router. Is backward() missing, or something detached? A sum cancels to 0.": (
             ".backward() => "
         ),
         "It is the wrong way round: it says no where the loss reaches the router, and yes elsewhere.": (

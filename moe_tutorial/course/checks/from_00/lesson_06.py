@@ -283,7 +283,7 @@ class Shuffling(MixtureOfExperts):
         "`torch.equal(a, b)` is True where two tensors are equal at every place. `same` is that, of both scores.",
     ),
     mistakes={
-        "It says yes of every mixture, of one without noise, too. Are both scores of the same tokens, and are they "
+        "It returns True for every mixture, one without noise, too. Are both scores of the same tokens, and are they "
         "compared number by number?": "torch.equal(moe(x)[0], moe(x)[0]) => moe(x)[0] is moe(x)[0]",
         "You compare pairs: `moe(x)` is the scores and the routing. Take the first of the two, `[0]`.": (
             "moe(x)[0] => moe(x)"
@@ -302,7 +302,7 @@ class Shuffling(MixtureOfExperts):
         "Only the router is in evaluation mode. Other parts of a mixture may draw in training, too.": (
             "moe.eval() => moe.router.eval()"
         ),
-        "It says no of every mixture. Are the tokens asked about twice, with no seed set, and the scores compared?": (
+        "It returns False for every mixture. Are the tokens asked about twice, without a seed, and scores compared?": (
             "moe(x)[0], moe(x)[0] => *[moe(x)[0]] * 2"
         ),
         "You compare which output is the largest, or which experts are chosen. Weak noise changes neither, and still "

@@ -186,17 +186,17 @@ COMPARED = "model(new)[0][:, :t], model(tokens)[0][:, :t]"
         "`atol=1e-5`, as rounding may differ.",
     ),
     mistakes={
-        "It says True of every model. Compare the scores of the first t positions alone, `[:, :t]`: those behind "
+        "It returns True for every model. Compare the scores of the first t positions alone, `[:, :t]`: those behind "
         "them change in any model.": f"{COMPARED} => model(new)[0], model(tokens)[0]",
         "It is the wrong way round: True where the scores of the first t characters change.": "return not => return",
         "Scores that differ by rounding alone count as changed. Use torch.allclose with atol=1e-5.": (
             f"allclose({COMPARED}, atol=1e-5) => equal({COMPARED})"
         ),
-        "It says True of every model. Your second text differs in the first t characters, too.": (
+        "It returns True for every model. Your second text differs in the first t characters, too.": (
             "torch.cat([tokens[:, :t], (tokens[:, t:] + 1) % n], dim=1) => (tokens + 1) % n"
         ),
-        "It says False of every model. Does your second text differ from t on, and is it compared? The characters are "
-        "the second dimension, `tokens[:, t:]`.": "(tokens[:, t:] + 1) % n => tokens[:, t:]",
+        "It returns False for every model. Does your second text differ from t on, and is it compared? The characters "
+        "are the second dimension, `tokens[:, t:]`.": "(tokens[:, t:] + 1) % n => tokens[:, t:]",
         "Is each character from t on another one in your second text? One text for all may be equal at some places.": (
             "(tokens[:, t:] + 1) % n => 0 * tokens[:, t:]"
         ),

@@ -18,9 +18,9 @@ from moe_tutorial.course.vocabulary import Ask, checks
         "You forget the nodes' biases.": " + b_in[node] => ",
         "A node adds the gelu of its score, and not the score.": "F.gelu(score)[:, None] => score[:, None]",
         "A node adds the gelu of its score, and not its relu.": "F.gelu => F.relu",
-        "A node adds the gelu of its score, and not its sigmoid.": "F.gelu => torch.sigmoid",
-        "That is the gelu's approximation by tanh. The exact gelu is asked for.": (
-            "F.gelu(score) => F.gelu(score, approximate='tanh')"
+        "A token's score is one number: sum up its products, by `.sum(-1)`.": ".sum(-1) => ",
+        "`if` asks about one token, but `score` holds all. Add `(score >= 0)`: for each token it is 1 or 0.": (
+            "node = 2 * node + 1 + (score >= 0) => node = 2 * node + (2 if score >= 0 else 1)"
         ),
         "`@` scores each token by all tokens' nodes. Each token needs its own row: `(x * w_in[node]).sum(-1)`.": (
             "(x * w_in[node]).sum(-1) => x @ w_in[node].T"
@@ -41,7 +41,7 @@ from moe_tutorial.course.vocabulary import Ask, checks
         "A node adds the same to all tokens that meet it. Its score has to count.": (
             "F.gelu(score)[:, None] * w_out[node] => w_out[node]"
         ),
-        "`score` has shape (T,). `[:, None]` makes it (T, 1), so that each number multiplies its token's whole row.": (
+        "`score.shape` should be (T,). Then `[:, None]` makes it (T, 1), and each number multiplies a row.": (
             "F.gelu(score)[:, None] => F.gelu(score)"
         ),
     },
@@ -87,7 +87,7 @@ def path_layer(ask: Ask) -> None:
         "A node of a path is one neuron. A path layer has no `h`.": '"path": levels} => "path": levels * h}',
         "A question of a tree writes nothing: it multiplies d times.": '"tree": levels} => "tree": 2 * levels}',
         "A score writes nothing: it multiplies d times.": '"mixture": n, => "mixture": 2 * n,',
-        "A mixture scores all its experts before it asks one.": '{"mixture": n, => {"mixture": 1,',
+        "A mixture scores all its `n` experts, and not one on each level.": '{"mixture": n, => {"mixture": levels,',
     },
 )
 def multiplications(ask: Ask) -> None:
