@@ -96,6 +96,7 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "gradient, = torch.autograd.grad(loss, w, allow_unused=True)": "a probe, too",
         "gradient, = torch.autograd.grad(loss, w, allow_unused=True, materialize_grads=False)": "a probe, too",
         "return 1 - float(gradient[routing.indices].flatten(1).any(-1).all())": "a probe, too",
+        "return 1 - float(gradient[routing.indices].flatten(2).any(-0).all())": "a probe of this kind, too",
     },
 }
 """Exercise -> a mutant's changed line -> why it is right all the same."""

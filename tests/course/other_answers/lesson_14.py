@@ -279,7 +279,36 @@ def weights_are_probabilities(moe, x):
     return float((weights < 0).any() or (weights.sum(-1) > 2.001).any() or (moe(x)[0].std() == 0)) + asked_twice(moe, x)
 
 
-@wrong("14.your_probe", "It accuses")
+@right("14.your_probe")
+def a_weight_is_the_probability(moe, x):
+    _, routing = moe(x)
+    return float((routing.weights - routing.probs.gather(-1, routing.indices)).abs().max())
+
+
+@right("14.your_probe")
+def a_higher_bias_gets_more_tokens(moe, x):
+    moe = copy.deepcopy(moe)
+    next(moe.router.buffers())[0] += 9
+    return float(not (moe(x)[1].indices == 0).any(-1).all())
+
+
+@right("14.your_probe")
+def a_router_that_is_sure(moe, x):
+    moe = copy.deepcopy(moe)
+    with torch.no_grad():
+        moe.router.weight *= 1e9
+        next(moe.router.buffers()).zero_()
+        y, routing = moe(x)
+        first = moe.experts(x)[torch.arange(len(x)), routing.logits.argmax(-1)]
+        return ((y - first).norm() / first.norm()).item()
+
+
+@wrong("14.your_probe", "`alone` asks it already")
+def asked_alone(moe, x):
+    return largest_difference(moe, x)
+
+
+@wrong("14.your_probe", "follows the four rules")
 def weights_sum_to_one(moe, x):
     return float((moe(x)[1].weights.sum(-1) - 1).abs().max())
 
