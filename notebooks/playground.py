@@ -10,6 +10,8 @@
 
 # %% [markdown]
 # # The playground
+#
+# A router and a few small networks learn to sort points: press *Play*, or take the tour.
 
 # %% tags=["draw", "nbval-ignore-output"]
 from moe_tutorial.show import playground
@@ -19,11 +21,11 @@ playground(preset="rules", link=True)
 # %% [markdown]
 # ## How to read it
 #
-# A mixture of experts trains in this page: no kernel, no network. Press play, and pull at any slider while it runs. *Tree*
-# puts a fast feedforward tree in its place.
+# A mixture of experts trains in this page: no kernel, no network. Pull at any slider, also while it runs. *Tree* puts a
+# fast feedforward tree in its place.
 #
 # Colour means expert, shape means class, everything else is grey. The large map shows whom the router picks where; the
-# small ones show what each expert would say everywhere, in colour only where it is asked. The bars count the points
+# small ones show what each expert would say everywhere, in colour only where it is asked first. The bars count the points
 # without noise, the bands what happened in training, noise included. Tap a point to see who is asked, with what weight,
 # and what the router hears of it. The question mark beside a picture says what it shows.
 #

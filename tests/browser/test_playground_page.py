@@ -161,7 +161,8 @@ def test_what_was_changed_can_be_chosen_afresh_by_keys_too(wide):
     wide.until("step === 601").settle()
     assert wide.experiment() == f"{first}, changed"
     wide.begins(lambda: wide.choose("Experiment", first))
-    assert (wide.experiment(), wide.step(), wide.shares()) == (first, 600, shares)
+    assert (wide.experiment(), wide.step()) == (first, 0)
+    assert wide.preset(first).shares() == shares
     wide.press("Experts, E", "ArrowRight").settle()  # another start
     assert wide.experiment() == "your own settings"
     menu.focus()
@@ -169,7 +170,7 @@ def test_what_was_changed_can_be_chosen_afresh_by_keys_too(wide):
         wide.page.keyboard.press("ArrowDown")
     wide.settle()
     assert wide.experiment() == names("mixture")[2]
-    assert wide.step() == 600
+    assert wide.step() == 0
     assert menu.evaluate("menu => menu === document.activeElement")
     wide.begins(lambda: wide.page.keyboard.press("ArrowUp"))
     assert wide.experiment() == second
@@ -202,6 +203,19 @@ def test_what_a_link_cannot_say_falls_back_with_a_notice_and_an_anchor_is_no_exp
     wide.page.evaluate("location.hash = '#the-playground'")
     assert wide.settle().experiment() == "Too much penalty"
     assert notice.is_hidden()
+
+
+def test_one_explanation_is_open_at_a_time_and_closes_by_a_key_or_a_click_elsewhere(wide):
+    asked, shown = wide.root.get_by_label("What am I looking at?"), wide.root.locator(".pg-what[open]")
+    for number in (0, 1):
+        asked.nth(number).click()
+        expect(shown).to_have_count(1)
+    wide.page.keyboard.press("Escape")
+    expect(shown).to_have_count(0)
+    asked.first.press("Enter")
+    expect(shown).to_have_count(1)
+    wide.root.locator(".pg-message").click()
+    expect(shown).to_have_count(0)
 
 
 def test_a_click_inspects_the_nearest_point_and_explains_it(visit):
@@ -346,11 +360,11 @@ def test_ones_own_points_are_learnt_in_the_page(show):
 @pytest.mark.parametrize("width", [390, 1280])
 def test_the_tour_goes_by_keys_and_stays_in_sight(visit, width):
     opened = visit(width=width)
-    opened.button("Step").click()
-    opened.until("step === 1").settle()
     opened.more().button("Take a tour").press("Enter")
     for stop in range(1, 8):
         expect(opened.root.get_by_text(f"{stop} of 7")).to_be_in_viewport()
+        assert opened.button("End the tour").is_visible() == (stop < 7)
+        assert opened.root.locator(".pg-fields").is_visible() == (width == 1280 or stop > 3)  # the drawer is opened
         expect(opened.root.get_by_role("button", name="Done" if stop == 7 else "Next", exact=True)).to_be_in_viewport()
         opened.page.keyboard.press("Enter")
     expect(opened.root.get_by_role("dialog", name="A tour")).to_be_hidden()
@@ -360,9 +374,6 @@ def test_in_a_lesson_most_pictures_are_folded(show, monkeypatch):
     monkeypatch.setenv("MOE_SITE", "1")
     page = show(playground())
     opened = Opened(page).settle()
-    assert opened.button("Take a tour").is_hidden()  # until the first run
-    opened.button("Step").click()
-    opened.until("step === 1").settle()
     assert opened.button("Take a tour").is_visible()
     assert not page.locator(".pg-experts").is_visible()
     opened.root.get_by_text("Look closer").click()

@@ -78,7 +78,7 @@ def test_one_can_go_back_to_any_step_and_play_the_same_again(wide, visit):
     slider.fill("333")
     wide.until("step === 333").settle()
     assert slider.get_attribute("max") == "1200"
-    assert wide.slider("Noise on the logits").get_attribute("aria-valuetext") == "σ = 2.0"
+    assert wide.slider("Noise on the logits").get_attribute("aria-valuetext") == "2.0"
     there = visit(fragment=wide.hash())
     assert (there.step(), there.bars(), there.readouts()) == (333, wide.bars(), wide.readouts())
     assert wide.root.locator(".pg-marks i").count() == 1
@@ -102,6 +102,7 @@ def test_the_link_copied_in_training_is_of_the_experiment_on_the_screen(visit):
     opened = visit(fragment="#preset=rules&steps=52")
     opened.choose("Experiment", NAMES["revive"])
     opened.page.wait_for_function("document.querySelector('.pg-share input').value.includes('preset=revive')")
+    opened.button("Play").click()
     opened.until("step > 5").button("Copy").click()
     opened.root.get_by_text(re.compile("link copied|copy the link")).wait_for()
     fragment = opened.link().partition("#")[2]
@@ -111,6 +112,20 @@ def test_the_link_copied_in_training_is_of_the_experiment_on_the_screen(visit):
     assert visit(fragment=f"#{fragment}").step() == steps
     opened.button("Pause").click()
     assert opened.settle().link() == opened.page.url
+
+
+def test_an_experiment_waits_for_play_and_the_address_names_it_at_once(visit):
+    opened = visit(fragment="#preset=rules&steps=52")
+    opened.choose("Experiment", NAMES["penalty"])
+    opened.page.wait_for_function("location.hash === '#preset=penalty'")
+    assert opened.settle().step() == 0
+    opened.button("Play").click()
+    opened.until("step > 20")
+    assert opened.hash() == "#preset=penalty"
+    opened.choose("Gate", "hash")
+    opened.page.wait_for_function("location.hash.endsWith(':gate:hash')")  # it still trains
+    opened.preset(NAMES["seven"])
+    assert opened.hash() == "#preset=seven"
 
 
 def test_a_run_with_too_many_changes_says_so_instead_of_a_wrong_link(visit):

@@ -75,6 +75,7 @@ PROMISES = {
     "penalty": lambda before, after, anew: {
         "too much of it costs many points": mostly(after("accuracy") - before("accuracy") > 0.1),
         "less is fine": after("accuracy").mean() > 0.85,
+        "the shares are not even": mostly(before("entropy") < 0.96),
     },
     "hash": lambda before, after, anew: {
         "it is even": all(before("entropy") > 0.97),
@@ -113,6 +114,27 @@ def test_the_deaf_router_has_not_moved_and_a_single_leaf_is_asked_for_one_answer
         shares = [*run["before"]["nodes"], *run["before"]["shares"]]
         asked = [(part, max(shares[2 * n + 1 : 2 * n + 3])) for n, part in enumerate(run["before"]["nodes"]) if part]
         assert min(most / part for part, most in asked) > 0.98
+
+
+MOVED = """
+return seeds.map((seed) => [100, 0.1].map((coefficient) => {
+  const model = createMixture({ balance: "switch", coefficient, seed });
+  model.train(580);
+  let moved = 0;
+  for (let step = 0; step < 20; step++) {
+    const before = model.evaluate().shares.slice();
+    model.train(1);
+    moved += model.evaluate().shares.reduce((sum, share, e) => sum + Math.abs(share - before[e]) / 2, 0);
+  }
+  return moved / 20;
+}));
+"""
+
+
+def test_with_too_much_penalty_the_shares_swing_from_step_to_step(engine, seeds):
+    moved = np.array(engine("run", code=f"const seeds = {[0, *seeds]};" + MOVED))
+    assert moved[:, 0].min() > 0.05  # of the points change their expert with each step
+    assert moved[:, 1].max() < 0.03
 
 
 def test_a_preset_asks_before_it_tells_and_all_run_as_long(presets, seeds):

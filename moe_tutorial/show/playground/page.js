@@ -37,7 +37,7 @@ function render({ model, el: root }) {
   let end = 0; // the last step of its experiment, or of the change that it proposes
   let frame;
   let shown; // the settings that the controls show
-  let linked; // the run that the link describes
+  let linked; // serial of the last change that the link has
   let turn = 0;
   let spokenAt = 0;
   let replayed = false; // from a link, without a change since
@@ -53,7 +53,7 @@ function render({ model, el: root }) {
   const timeline = makeTimeline(engine.seek);
   const head = makeHead({ toggle, step: engine.step, reset, pace: engine.pace }, timeline);
   const tour = makeTour(root);
-  const start = makeStart({ turnTo, begin: playPreset }, tour.opener);
+  const start = makeStart({ turnTo, begin: (known) => begin(fromPreset(known)) }, tour.opener);
   const story = makeStory(goOn, keepWon);
   const map = makeMap(KINDS, engine.inspect);
   const smalls = makeSmalls(Object.values(panels).map(({ node }) => node));
@@ -68,7 +68,7 @@ function render({ model, el: root }) {
   const top = el("div", { className: "pg-top" }, start.node, story.node, notice, error, spoken);
   const left = group("pg-controls", "Controls", controls.node);
   const side = el("div", { className: "pg-side" }, usage.node, reads.node);
-  const bench = el("div", { className: "pg-bench" }, map.node, top, left, side); // one screen
+  const bench = el("div", { className: "pg-bench" }, top, map.node, left, side); // one screen
   let below = [map.predictions, smalls.node, point.node, time.node, foot.node];
   if (options.short) below = [time.node, closer(map.predictions, smalls.node, point.node, foot.node)];
   mount(root, head.node, bench, ...below, tour.card); // it sticks to the bottom of what is in sight
@@ -104,11 +104,6 @@ function render({ model, el: root }) {
     notice.textContent = `Not everything in this link could be used: ${unused.join("; ")}. The rest stands.`;
     engine.begin(state, state.steps, { point: state.point, goal: preset?.goal && reaches(preset.goal) });
     showSettings();
-  }
-  // Start a preset's experiment. A challenge waits for a change.
-  function playPreset(known) {
-    begin(fromPreset(known));
-    if (!known.goal) engine.run(known.steps);
   }
   function reset() {
     if (preset?.goal) return begin({ ...standing(), steps: preset.from ?? 0, changes: [] });
@@ -185,7 +180,6 @@ function render({ model, el: root }) {
     start.show(preset, frame.settings, frame.knocked);
     story.draw(frame);
     set(rare, kind.words.more(frame).trim());
-    if (settled && frame.step) tour.offer();
     const points = own ? "your own points" : SETTINGS.data.choices[frame.settings.data].toLowerCase();
     const message = kind.words.message(frame);
     head.draw(frame, `${points} · ${kind.words.kicker(frame.settings)}`, message);
@@ -197,9 +191,9 @@ function render({ model, el: root }) {
     }
     const { step, serial } = frame;
     Object.assign(root.dataset, { step, serial, settled, paints: +(root.dataset.paints ?? 0) + 1 });
-    if (settled || !foot.written()) foot.remember(standing(), busy, message);
-    else if (frame.run !== linked) foot.describe(standing()); // another experiment, which already trains
-    linked = frame.run;
+    if (!settled && (frame.hurried || serial === linked)) return; // it would change with each frame
+    foot.remember(standing(), message);
+    linked = serial;
   }
 
   // It does not train while it is not visible. Of several changes at once, the last one counts.
@@ -208,12 +202,10 @@ function render({ model, el: root }) {
   const onHash = () => {
     const next = fromHash(location.hash);
     if (!next || location.hash.slice(1) === foot.written()) return;
-    follow(next, location.hash.slice(1));
+    follow(next);
   };
-  function follow(next, words) {
-    if (words === `preset=${next.preset}`)
-      playPreset(presetOf(next.preset)); // as the menu does
-    else begin(next);
+  function follow(next) {
+    begin(next);
     const { top, bottom } = root.getBoundingClientRect();
     if (bottom < 100 || top > innerHeight - 100) root.scrollIntoView(); // the link is elsewhere on the page
   }
@@ -227,14 +219,14 @@ function render({ model, el: root }) {
     if (!next || !(beside || options.link)) return;
     if (beside) event.preventDefault();
     if (beside) event.stopImmediatePropagation(); // only one playground starts it
-    follow(next, asked);
+    follow(next);
   };
   if (live) document.addEventListener("click", onLink, true);
   if (owner) addEventListener("hashchange", onHash);
   if (root.clientWidth && root.clientWidth < 560) controls.node.open = false;
   begin((owner && fromHash(location.hash)) || fromOptions(options));
   sight.observe(root);
-  const stop = redrawOnChange(root, () => draw(frame));
+  const stop = redrawOnChange(root, () => frame?.settings === shown && draw(frame)); // else another frame follows
   return () => {
     stop();
     sight.disconnect();

@@ -38,7 +38,7 @@ export function sharesTitle(frame, words) {
   const title = sharesSoFar(frame, words);
   return isFresh(frame) ? `Until the change: ${title[0].toLowerCase()}${title.slice(1)}` : title;
 }
-function sharesSoFar({ history }, { part, shared }) {
+function sharesSoFar({ history, now }, { part, shared }) {
   const last = history.at(-1);
   const E = last.shares.length;
   const best = most(last.shares);
@@ -51,12 +51,12 @@ function sharesSoFar({ history }, { part, shared }) {
     if (!first.step) return `${capital(part)} ${best} leads from the start`;
     return `${capital(part)} ${best} passed half of the ${shared} at step ${first.step}`;
   }
-  if (share * E > 2.2) return `Nobody dominates, yet ${part} ${best} takes ${(share * E).toFixed(1)} fair shares`;
+  if (share * E > 2.2) return `${capital(part)} ${best} takes ${(share * E).toFixed(1)} fair shares`;
   const least = Math.min(...last.shares);
-  if (least * E >= 0.5 && share * E <= 1.5) return "The shares end near equal";
+  if (least * E >= 0.5 && share * E <= 1.5 && !now.dead) return "The shares end near equal";
   if (least >= DEAD && least * E < 0.5)
     return `${capital(part)} ${last.shares.indexOf(least)} ends with ${percent(least)}`;
-  return `No ${part} takes more than ${percent(share)}`;
+  return `In twenty steps, no ${part} takes over ${percent(share)}`;
 }
 
 export function lossTitle(frame) {

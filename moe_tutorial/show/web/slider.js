@@ -21,14 +21,13 @@ function readScale({ stops, scale, from, to, step }) {
   return { range, value: (v) => +write(v), place: (v) => v, write };
 }
 
-/** A function from a setting's value to text: `choices` has all values; `words` has some, and under "else" the text of
- * the others, with # for the number.
+/** A function from a setting's value to text: `choices` has all values, `words` has some, and the others are numbers.
  * @param {{ slider?: Scale, words?: Record<string, string>, choices?: Record<string, string> }} setting
  * @returns {(value: any) => string} */
 export function sayOf({ slider, words = {}, choices }) {
   if (choices) return (value) => choices[value];
   const { write } = slider ? readScale(slider) : { write: short };
-  return (value) => words[value] ?? (words.else ?? "#").replace("#", write(value));
+  return (value) => words[value] ?? write(value);
 }
 
 /** A slider that calls `change` when it moves. show(value, most) sets its value and its maximum; `words` as above.

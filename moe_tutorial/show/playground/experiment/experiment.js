@@ -19,7 +19,7 @@ import table from "./experiment.json" with { type: "json" };
  * @property {Value} default
  * @property {"live" | "rebuild"} change whether it can change during training, or needs a new model
  * @property {{ stops?: number[], scale?: string, from?: number, to?: number, step?: number }} [slider]
- * @property {Record<string, string>} [words] value -> words; "else" for the others, with # for the number
+ * @property {Record<string, string>} [words] value -> words, in place of the number
  */
 /** @typedef {Record<string, { least?: number, most?: number }>} Goal bounds on the measures of an evaluation */
 /**

@@ -25,8 +25,8 @@ export const mixtureWords = {
   key: "an expert",
   heads: ["Expert", "Router", "Says", "Weight", "Pull"],
   partsNote:
-    "Shade: the class it would predict. Colour: only where the router asks it first. " +
-    "Grey: an opinion that nobody hears.",
+    "Shade: the class it would predict. Colour: where the router asks it first. " +
+    "Grey: where it is asked second or later, and if k is 1 not at all.",
   sharesNote: "Share of the choices in training, noise included.",
   readsNote:
     "Dead: under 1 % of the points. Held out: 1,024 points that nobody learns from. Entropy: 1 where all get the " +
@@ -58,8 +58,8 @@ export const mixtureWords = {
     const even = `Evenly shared, and nobody specialises: ${right} right`;
     if (!step) return "Nobody has learned anything yet";
     if (gone) {
-      const who = `${capital(some(gone, "expert"))} knocked out`;
-      return `${who}: expert ${best} takes ${percent(now.shares[best])}, and ${right} comes out right`;
+      const who = `${capital(some(gone, "expert"))} out`;
+      return `${who}: expert ${best} takes ${percent(now.shares[best])}, and ${right} is right`;
     }
     if (gate === "hash") return now.nmi < 0.15 ? even : `A fixed hash chooses; ${right} comes out right`;
     if (starved(frame)) return "The router hears nothing: its gradient is exactly zero";

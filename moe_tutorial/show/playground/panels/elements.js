@@ -13,6 +13,11 @@ export function heading(words = "") {
   const title = subtitle();
   const said = note(words);
   const asked = el("summary", { ariaLabel: "What am I looking at?", title: "What am I looking at?" }, "?");
-  const node = el("div", { className: "pg-above" }, title, el("details", { className: "pg-what" }, asked, said));
+  const bubble = el("details", { className: "pg-what", name: "pg-what" }, asked, said); // one is open at a time
+  const node = el("div", { className: "pg-above" }, title, bubble);
+  asked.onblur = () => (bubble.open = false);
+  asked.onkeydown = ({ key }) => {
+    if (key === "Escape") bubble.open = false;
+  };
   return { node, title: (now) => set(title, now), explain: (now) => set(said, now), words: () => title.textContent };
 }

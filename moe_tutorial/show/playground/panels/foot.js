@@ -39,7 +39,7 @@ export function makeFoot(model, { live, owner, own, standing }) {
   const words = live ? "This experiment in Python" : "A link to this run";
   const copyLink = quietly("Copy", { onclick: copyText });
   const asScript = quietly("Copy as PyTorch", { onclick: writeScript });
-  let written = "";
+  let written;
   let state;
 
   function copyText() {
@@ -65,22 +65,18 @@ export function makeFoot(model, { live, owner, own, standing }) {
     copyLink.disabled = hash === null && !live;
     return hash;
   }
-  // While `busy` training, the URL stays, because it would change with each frame.
-  function remember(now, busy, message) {
+  function remember(now, message) {
     asScript.disabled = !!own;
-    const first = !text.value;
     const hash = describe(now);
-    const changed = hash !== written;
-    if (!changed && !first) return;
+    if (hash === written) return;
     written = hash;
-    if (owner && changed && !busy && hash !== null && hash !== location.hash.slice(1))
-      history.replaceState(history.state, "", hash ? `#${hash}` : location.pathname + location.search);
-    if (owner && !busy) document.title = `${message} · ${title}`;
+    if (owner && hash !== null) history.replaceState(history.state, "", link());
+    if (owner) document.title = `${message} · ${title}`;
     if (!live) return;
     model.set("state", flatten(state));
     model.save_changes();
   }
   const shared = own && !live ? [] : [field(words, text), copyLink, asScript]; // a link cannot hold one's own points
   const row = el("div", { className: "pg-share" }, ...shared, status);
-  return { node: el("div", { className: "pg-foot" }, row, scriptBox), describe, remember, written: () => written };
+  return { node: el("div", { className: "pg-foot" }, row, scriptBox), remember, written: () => written };
 }

@@ -19,7 +19,7 @@ export function makeHead(act, timeline) {
   const count = el("span", { className: "pg-count" });
 
   function draw(frame, about, words) {
-    const speed = frame.busy && frame.speed ? ` · ${figure(Math.round(frame.speed))} a second` : "";
+    const speed = frame.busy && frame.speed ? ` · ${figure(Math.round(frame.speed))}/s` : "";
     set(message, words);
     set(kicker, about);
     set(play, frame.busy ? "Pause" : "Play");

@@ -13,7 +13,10 @@ const STOPS = [
     "Play trains, at a speed for eyes; the menu makes it slower or faster. The slider below goes back to any step.",
   ],
   [".pg-start", "Experiments to watch, and challenges to win. Each says what to look for, and asks what you expect."],
-  [".pg-controls", "Pull at any slider, also while it trains. The picture answers at once."],
+  [
+    ".pg-controls",
+    "Pull at any slider, also while it trains. What acts only in training, such as noise, shows once you press Play.",
+  ],
   [
     ".pg-usage",
     "How much work each expert gets. Under one percent it counts as dead. Press a bar to knock its expert out.",
@@ -44,7 +47,7 @@ export function makeTour(root) {
     next,
     close,
   );
-  const opener = quietly("Take a tour", { className: "moe-button moe-quiet pg-later", onclick: () => go(0) });
+  const opener = quietly("Take a tour", { onclick: () => go(0) });
   let at = 0;
 
   function go(to) {
@@ -53,9 +56,11 @@ export function makeTour(root) {
     mark(of);
     set(words, said);
     set(count, `${at + 1} of ${STOPS.length}`);
-    set(next, at + 1 < STOPS.length ? "Next" : "Done");
+    close.hidden = at + 1 === STOPS.length;
+    set(next, close.hidden ? "Done" : "Next");
     back.disabled = !at;
     card.hidden = false;
+    root.querySelector(`${of} > details`)?.setAttribute("open", ""); // the controls, on a phone
     root.querySelector(of).scrollIntoView({ block: "nearest" });
     next.focus({ preventScroll: true });
   }
@@ -71,6 +76,5 @@ export function makeTour(root) {
   card.onkeydown = ({ key }) => {
     if (key === "Escape") end();
   };
-  const offer = () => opener.classList.remove("pg-later"); // after the first run
-  return { opener, card, offer };
+  return { opener, card };
 }

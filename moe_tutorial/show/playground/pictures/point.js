@@ -29,7 +29,7 @@ export function makePoint(inspect) {
     const [className, result] = said.right ? ["pg-right", "✓ right"] : ["pg-wrong", "✗ wrong"];
     input.max = frame.data.drawn - 1;
     input.value = frame.point;
-    tell(input, `${frame.point + 1} of ${frame.data.drawn}`);
+    tell(input, `${frame.point + 1} of ${frame.data.drawn} on the map`);
     renew(verdict, new Text(said.verdict), el("b", { className }, result));
     set(heard, said.heard);
     renew(rows, ...pictures.rows(frame, dead).map(rowOf));

@@ -57,8 +57,7 @@ export const treeWords = {
     const L = shares.length;
     const best = most(shares);
     const compared = `one leaf gets ${percent(hard.accuracy)} right, all mixed ${percent(soft.accuracy)}`;
-    if (dead === L - 1)
-      return `${shares[best] === 1 ? "Everything" : "Nearly everything"} goes down to leaf ${best}: ${compared}`;
+    if (dead === L - 1) return `${shares[best] === 1 ? "All" : "Nearly all"} points go to leaf ${best}: ${compared}`;
     return `${dead ? `${dead} of ${L} leaves are dead` : `All ${L} leaves work`}: ${compared}`;
   },
   mapTitle(_, plane) {
