@@ -17,7 +17,6 @@ OTHER = {
     "https://github.com/FlashML-org/FreeToken/issues/174",
     "https://github.com/Helldez/BigMoeOnEdge/issues/33",
     "https://github.com/JustVugg/colibri/pull/223",
-    "https://github.com/ROCm/aiter/issues/5031",
     "https://github.com/huggingface/transformers",
     "https://github.com/jundot/omlx/issues/2077",
     "https://github.com/kekzl/imp/pull/1359",
