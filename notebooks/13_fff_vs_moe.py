@@ -167,8 +167,8 @@ def path_layer(x, w_in, b_in, w_out, depth):
 path_layer = check("13.path_layer", path_layer)
 
 # %% [markdown]
-# In training, too, only the nodes on a token's way answer, and only they learn from it. (But the course's own `PathLayer` then
-# computes the scores of all nodes, so its step is not cheap.)
+# In training, too, only the nodes on a token's way answer, and only they learn from it: a question learns through its answer alone.
+# (But the course's own `PathLayer` then computes the scores of all nodes, so its step is not cheap.)
 
 # %% [markdown]
 # ## “An improvement upon the mixture of experts”
@@ -227,7 +227,7 @@ reveal(
     ["not told apart", "the tree", "the mixture"][ahead - (estimate(lead).high < 0)],
     says=f"The tree's lead over the mixture, in points, and its 95 % interval: {lies(lead, '+')}.\n\nSentence 1, “an improvement upon the "
     f"mixture of experts”: {verdicts[1]}.\n\nSuch a comparison is easily rigged. Below, only the mixture gets less care: no Switch loss, "
-    f"and raw pixels. To drop the Switch loss alone would {'' if estimate(without).low > 0 else 'not '}do: {lies(without, '+')}.",
+    f"and raw pixels. To drop the Switch loss alone would {'' if estimate(without).low > 0 else 'not '}put the tree ahead: {lies(without, '+')}.",
 )
 
 # %% tags=["measure"]
@@ -267,8 +267,8 @@ interval_chart(
 # Sentences 2 and 3 are about who works. For sentence 2, mixture and tree train without their balance losses; the path layer has none.
 # For sentence 3, the mixture trains with learned noise (lesson 06) in place of its Switch loss.
 #
-# One expert of eight is **idle** if it gets less than 1 % of the images (as in lesson 05). That is 8 % of an even share. The same part
-# counts for leaves, and for the nodes of each level.
+# One expert or leaf of eight is **idle** if it gets less than 1 % of the images (as in lesson 05). That is 8 % of an even share. A node of
+# the path layer is idle below 8 % of an even share among the nodes of its level.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -331,8 +331,8 @@ interval_chart(
 # **Your turn.** How many multiplications does a token's answer take? Four lines, without biases and gate weights.
 #
 # - There are `n` experts or leaves of `h` neurons. Dense has `n` times `h` neurons.
-# - For a path layer `n` is its number of nodes plus 1, here 2,048, so that its logarithm is the number of levels. It has no `h`.
-# - `n` is a power of two, and `n.bit_length() - 1` is its logarithm to base 2.
+# - `n` is a power of two, and `n.bit_length() - 1` is its logarithm to base 2: the number of levels.
+# - A path layer has no `h`. Its `n` is the number of nodes plus 1: 2,048 for 2,047 nodes on 11 levels.
 
 
 # %% tags=["exercise"]
@@ -557,8 +557,8 @@ verdicts[4] = f"quicker: {judged(took[1], 'fast')}"
 reveal(
     "13.token",
     place,
-    says=f"First is {in_order[0]}, with {micro[in_order[0]]:.0f} µs (millionths of a second); path takes {micro['path']:.0f}. Each call of PyTorch "
-    "has a price, however small its arrays, and the path layer asks eleven questions, one after the other.\n\nSentence 4, “quicker inference”: "
+    says=f"First is {in_order[0]}, with {micro[in_order[0]]:.0f} µs (millionths of a second); path takes {micro['path']:.0f}. It asks eleven "
+    "questions, one after the other, in many calls of PyTorch. Probably the calls take the time, not the multiplications.\n\nSentence 4, “quicker inference”: "
     f"{judged(took[1], 'fast')}. Beside dense large, the tree is {beside(took[1], LARGE)}. Beside dense small: {beside(took[1], SMALL)}.",
 )
 
@@ -604,7 +604,7 @@ path_time = times_as_long(1, "path", LARGE)
 picture(
     drawn(ways, "µs a token", [1, 10, 100, 1000]),
     title=f"The path layer: {100 * counted['path']:.1f} % of dense large's multiplications, {100 * path_time:.0f} % of its time",
-    note="The further left, the sooner. Count: a layer's time if only multiplications took time, each as long as in dense large.",
+    note="The further left, the sooner. Count: dense large's time, shared out by multiplications.",
     alt=f"In µs: {ways}",
     height=270,
 )
@@ -837,8 +837,8 @@ quiz("13")
 # | **dense small** | to begin with | fewer right |
 # | **dense large** | being right counts most | all neurons answer |
 # | **mixture** | dense large is too slow in use | a balance loss |
-# | **tree** | one token at a time, very many tiny leaves | a hardening loss, a balance loss, slow training |
-# | **path** | you pay for multiplications | many neurons for few that answer, many calls, slow training |
+# | **tree** | one token at a time, and very many tiny leaves (how right: not measured) | a hardening loss, a balance loss, slow training |
+# | **path** | multiplications count, and it beats dense small at your size (*Try it*) | many neurons for few that answer, many calls, slow training |
 #
 # All of this holds for small layers on one thread of a processor. When you read about larger ones, ask: which dense layer stood
 # beside it, how many tokens came at once, and who was tuned?

@@ -74,6 +74,7 @@ def path_layer(ask: Ask) -> None:
         "A tree has no score for each leaf. It asks one question on each level.": '"tree": levels => "tree": n',
         "A neuron reads d numbers and writes d: it multiplies 2 d times.": "2 * d * neurons => d * neurons",
         "To choose costs, too.": "d * rows + => ",
+        "A score, or a question, multiplies all d numbers of a token.": "d * rows => rows",
         "That is one level too many: one question finds one of two.": '"tree": levels} => "tree": levels + 1}',
         "Of experts and leaves only one answers.": "get(kind, h) => get(kind, n * h)",
         "All `n * h` neurons of a dense layer answer.": '"dense": n * h => "dense": h',
