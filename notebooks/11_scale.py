@@ -178,7 +178,12 @@ reveal(
 over_small, over_large = (
     [over(n, name) for n in TOKENS] for name in ("small", "large")
 )
-slowest = {TOKENS[int(np.argmax(each))] for each in (over_small, over_large)}
+times_over = zip(TOKENS, over_small, over_large, strict=True)
+slowest = [
+    f"{n:,}"
+    for n, *each in times_over
+    if any(np.array(each) > 0.9 * np.array([max(over_small), max(over_large)]))
+]
 curves(
     {
         "over small": Line(TOKENS, over_small, marker="●"),
@@ -189,7 +194,7 @@ curves(
     log="xy",
     xticks=TOKENS,
     yticks=[0.1, 0.2, 0.5, 1, 2, 5],
-    title=f"Beside the dense layers, the mixture is slowest with {' or '.join(f'{n:,}' for n in sorted(slowest))} tokens at once",
+    title=f"Beside the dense layers, the mixture is slowest with {' or '.join(slowest)} tokens at once",
     note="Below 1 the mixture is faster than the dense layer.",
     height=320,
 )
@@ -302,8 +307,8 @@ table(
 # A model reads a prompt all at once (**prefill**). Then it writes the answer step by step (**decode**): each step makes one token for
 # each user. So in decode, that many tokens at once are that many users.
 #
-# *"A high volume of requests is needed"*: yes, to keep the experts busy. One user also gains, but against a large dense model, as only
-# $k$ experts are read.
+# *"A high volume of requests is needed"*: yes, to keep the experts busy. One user gains only beside a large dense model, as only $k$
+# experts are read.
 
 # %% [markdown]
 # ## A place for every token
@@ -407,7 +412,7 @@ sweep(
 )
 
 # %% [markdown]
-# At a skew of 1 nothing is dropped from a factor of 3 on. But then two thirds of the room stay empty, as every expert has as much room as
+# At a skew of 1 almost nothing is dropped from a factor of 3 on. But then two thirds of the room stay empty, as every expert has as much room as
 # the hottest fills. So some models accept drops. *Further* measures what they cost.
 
 # %% [markdown]
@@ -521,10 +526,12 @@ def dearer(**how):
 
 
 full = {name: most(config) for name, config in served.items()}
+FEW = 100  # requests a second, of which so many share a step of the mixture
+sharing = next(n for n in range(1, together(MIXTRAL)) if n / takes(MIXTRAL, n) >= FEW)
+alike = [takes(config, sharing) for config in served.values()]
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was computed.
-FEW = 100  # requests a second
 part = price(FEW, full["mixture"], GPUS) / price(FEW, full["large"], GPUS)
 reveal(
     "11.cheaper",
@@ -535,9 +542,9 @@ reveal(
     else "a quarter of the large model's price: a quarter of the experts is asked",
     says=f"A full replica serves {full['mixture']:,.0f} requests a second with the mixture, {full['large']:,.0f} with the large model."
     + (
-        f" So for {FEW} a second either needs one replica. Its GPUs are paid for whether they compute or wait.\n\n"
-        f"The mixture's gain is speed, as it reads few experts: one request alone takes {takes(MIXTRAL, 1):.2f} s, with the large model "
-        f"{takes(served['large'], 1):.2f} s."
+        f" So for {FEW} a second either needs one replica, and its GPUs are paid for in any case.\n\n"
+        f"Some {sharing} requests then share each step and ask nearly all experts. So the mixture answers no faster, either: {alike[0]:.2f} s, the "
+        f"large model {alike[1]:.2f}. One request alone takes {takes(MIXTRAL, 1):.2f} s and {takes(served['large'], 1):.2f}."
         if part > 0.8
         else ""
     ),
@@ -607,8 +614,8 @@ picture(
 # %% [markdown]
 # ## What do longer contexts change?
 #
-# The mixture computes far less. But in decode, both models read the same contexts on top. In a full replica they fill the memory, so
-# reading them takes equally long, whatever their length. Longer contexts only mean fewer requests, and so fewer tokens at once.
+# The mixture computes far less. But in decode, both models read the same contexts on top. In a full replica these fill the memory: half
+# as many requests, each with twice the context, are as many bytes to read. So longer contexts only mean fewer tokens at once.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -655,20 +662,41 @@ def show_price(context, rate):
 sweep(
     show_price,
     context=("Tokens of context", [1_000, 2_000, 4_000, 16_000]),
-    rate=("Requests a second", [20_000, 2_000, FEW]),
+    rate=("Requests a second", [20_000, 2_000, 1_000, FEW]),
 )
 
-# %% tags=["measure"]
-# Claim 11.2.
-claim(
-    "11.2",
-    "In full replicas and with contexts of 1,000 tokens, a request's decode takes over 1.5 times as many GPU-seconds with a dense model of "
-    "Mixtral's size as with Mixtral",
-    quantity="price of a request, computed (times as much)",
-    measured=dearer(),
-    holds=above(1.5),
-    control=dearer(context=16_000),
-    control_is="contexts of 16,000 tokens",
+# %% [markdown]
+# That was decode. A whole request is a prompt that is read first (prefill), and then the answer.
+
+
+# %% tags=["draw", "nbval-ignore-output"]
+# Drawn: the price of a whole request, by its context.
+def bill(name, context):
+    """GPU-milliseconds that a request takes in prefill and in decode."""
+    prefill = length_of(step(served[name], PROMPTS * context, 0, GPUS)) / PROMPTS
+    return GPUS * np.array([prefill, 1e3 / most(served[name], context=context)])
+
+
+CONTEXTS = (1_000, 4_000, 16_000)
+bills = [(bill("large", n), bill("mixture", n)) for n in CONTEXTS]
+dearer_by = [
+    [*large / mixture, large.sum() / mixture.sum()] for large, mixture in bills
+]
+at_once = {"lasts": lambda parts: max(parts[0] + parts[2], parts[1])}
+table(
+    ["large model's price / mixture's", *(f"{n:,} tokens" for n in CONTEXTS)],
+    {
+        name: [f"{ratio:.1f}" for ratio in row]
+        for name, row in zip(
+            ("prefill", f"decode of {LENGTH}", "together"),
+            zip(*dearer_by, strict=True),
+            strict=True,
+        )
+    },
+    title=f"A whole request costs {dearer_by[0][2]:.1f} times as much with the large model: most of it is prefill",
+    note=f"Computed. Prompts are read {PROMPTS} at a time, on servers of their own, and attention within a prompt is left out. Answers "
+    "are written in full replicas. If these read contexts while they compute, reading would hide the large model's longer computing: decode at 2,000 "
+    f"tokens would cost {dearer(context=2_000, **at_once):.1f} times as much, in place of {dearer(context=2_000):.1f}.",
 )
 
 # %% [markdown] tags=["11.cheaper"]
@@ -678,9 +706,8 @@ claim(
 # |---|---|
 # | prefill | yes, most of all: it waits for arithmetic |
 # | decode, full replicas | half the price with contexts of 1,000 tokens, 0.7 with 4,000, no gain with 16,000 |
-# | decode, less than a replica's full load | no: either model needs a replica. But it answers faster |
-#
-# One assumption matters most: contexts are read after computing. If both happen at once, 2,000 tokens leave no gain (*Further*).
+# | decode, too few requests to fill one replica of the large model | no: either needs one |
+# | a whole request, in full replicas | yes: most of it is prefill |
 #
 # Beside a small dense model, which computes as much for a token, it saves nothing (*Further*).
 #
@@ -693,10 +720,11 @@ claim(
 # machines of their experts (**dispatch**), and those send the answers back (**combine**). So a step waits for the busiest machine.
 #
 # Here 64 experts live on 8 machines, 8 on each as they are numbered. Which ones are popular is drawn by chance. 1,024 tokens ask 4 experts
-# each, and a machine's work is the number of choices that it gets. Two cures, by what was asked in the step before:
+# each, and a machine's work is the number of choices that it gets. Three cures, by what was asked in the step before:
 #
 # - **Rearrange**: the most asked expert first, each to the machine that has the least to do so far and still has room.
-# - Rearrange with 8 **copies** of the hottest experts, in a ninth place on each machine. Copies share their expert's tokens.
+# - Rearrange with a **ninth place** on each machine, so that a machine with a hot expert can hold fewer others.
+# - Put 8 **copies** of the hottest experts into these places. Copies share their expert's tokens.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -778,10 +806,9 @@ curves(
     },
     x="skew of the experts' popularity",
     y="busiest / even share",
-    xticks=[0, 0.5, 1],
+    xticks=SKEWS,
     ylim=(1, None),
-    title=f"Rearranged, the busiest machine has {rearranged[-1]:.2f} times its even share at a skew of 1, with a ninth place "
-    f"{spare[-1]:.2f}, with copies {copied[-1]:.2f}",
+    title=f"With copies, the busiest machine has {copied[-1]:.2f} times its even share at a skew of 1; rearranged alone, {rearranged[-1]:.2f}",
     note="Means of 20 draws. Copies stand in the ninth place.",
     height=300,
 )
@@ -800,8 +827,8 @@ quiz("11")
 #
 # - By the formula, a mixture needs $E/k$ times as many tokens as a dense layer before computing takes as long as reading.
 # - With few tokens, a limit on the experts drops choices by chance alone, and more where some experts are popular.
-# - All GPUs that hold the weights are paid for. In decode, the mixture is cheaper than a dense model of its size only with many users and
-#   short contexts: with long ones, even full replicas hold too few requests.
+# - All GPUs that hold the weights are paid for. With full replicas a whole request is cheaper than with a dense model of its size, as most
+#   of it is prefill. In decode it is so only with many users and short contexts.
 # - With experts on many machines, a step waits for the busiest. Rearranging helps, and more with a spare place. Only copies can split
 #   the hottest expert's work.
 #
@@ -850,33 +877,21 @@ sweep(
 )
 
 # %% [markdown]
-# ### Prompts and answers together
+# ### The price of decode, as a claim
 #
-# How much of a request is prefill?
+# The control has contexts so long that even the large model waits for its weights.
 
-# %% tags=["draw", "nbval-ignore-output"]
-# Drawn: the price of a whole request.
-prefill, decode = (
-    {name: GPUS * length_of(parts) / n for name, parts in models.items()}
-    for models, n in zip(steps.values(), (PROMPTS, fit / LENGTH), strict=True)
-)
-whole = {n: prefill[n] + decode[n] for n in served}
-both = {"lasts": lambda parts: max(parts[0] + parts[2], parts[1])}  # at once
-short, longer = (dearer(context=n, **both) for n in (CONTEXT, 2 * CONTEXT))
-of_each = {
-    f"prefill, {CONTEXT:,} tokens": prefill,
-    f"decode, {LENGTH} tokens": decode,
-    "together": whole,
-}
-table(
-    ["GPU-milliseconds a request", "mixture", "large", "times as much"],
-    {
-        name: [f"{x:.1f}" for x in (*row.values(), row["large"] / row["mixture"])]
-        for name, row in of_each.items()
-    },
-    title=f"A whole request costs {whole['large'] / whole['mixture']:.1f} times as much with the large model",
-    note=f"Computed. {PROMPTS} prompts are read at once, on servers of their own; answers are written in full replicas. "
-    f"If contexts were read while a GPU computes, the large model's decode would cost {short:.1f} times the mixture's, with contexts of {2 * CONTEXT:,} tokens {longer:.1f} times.",
+# %% tags=["measure"]
+# Claim 11.2.
+claim(
+    "11.2",
+    "In full replicas and with contexts of 1,000 tokens, a request's decode takes over 1.5 times as many GPU-seconds with a dense model of "
+    "Mixtral's size as with Mixtral",
+    quantity="price of a request, computed (times as much)",
+    measured=dearer(),
+    holds=above(1.5),
+    control=dearer(context=16_000),
+    control_is="contexts of 16,000 tokens",
 )
 
 # %% [markdown]
