@@ -299,7 +299,11 @@ table(
     ours | {name: on_h100(name) for name in shown},
     title=f"DeepSeek-V3 needs {on_h100('DeepSeek-V3')[1]} tokens at once before computing takes as long as reading its experts",
     note=f"By the formula. For our mixture {np.median(measured):,.0f} were measured"
-    + (f", {ratio:.1f} times as many, as calls take time, too. " if ratio > 1 else ". ")
+    + (
+        f", {ratio:.1f} times as many: calls, and probably slower small products, come on top. "
+        if ratio > 1
+        else ". "
+    )
     + f"The others are on an H100, which does {FLOPS / BANDWIDTH:.0f} FLOP per byte by its data sheet. Here it is {np.median(flop_per_byte):.0f}.",
 )
 
@@ -383,7 +387,7 @@ reveal(
 
 # %% [markdown]
 # And if some experts are more popular? At a **skew** of 1 a token prefers the first expert 2 to 1 over the second, 3 to 1 over the third,
-# and so on. Move the factor: when is nothing dropped any more, and how much room is empty then?
+# and so on: expert $n$ is wanted as $1/n^{\text{skew}}$. Move the factor: when is nothing dropped any more, and how much room is empty then?
 
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -473,18 +477,6 @@ def length_of(parts):
     return max(reading, computing) + context
 
 
-# %% tags=["guess", "nbval-ignore-output"]
-# A guess.
-guess(
-    "11.cheaper",
-    "100 requests a second come. What does a request's decode cost with the mixture?",
-    choices=[
-        "a quarter of the large model's price: a quarter of the experts is asked",
-        "about half of the large model's price",
-        "the same",
-    ],
-)
-
 # %% tags=["measure"]
 # Computed: how many requests a replica serves.
 CONTEXT, LENGTH, GPUS = 1_000, 100, 8
@@ -531,6 +523,19 @@ sharing = next(n for n in range(1, together(MIXTRAL)) if n / takes(MIXTRAL, n) >
 alike = [takes(config, sharing) for config in served.values()]
 
 # %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+guess(
+    "11.cheaper",
+    f"A full replica serves {full['large']:,.0f} requests a second with the large model, {full['mixture']:,.0f} with the mixture. But "
+    f"only {FEW} a second come. What does a request's decode cost with the mixture?",
+    choices=[
+        "a quarter of the large model's price: a quarter of the experts is asked",
+        "about half of the large model's price",
+        "the same",
+    ],
+)
+
+# %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was computed.
 part = price(FEW, full["mixture"], GPUS) / price(FEW, full["large"], GPUS)
 reveal(
@@ -540,13 +545,12 @@ reveal(
     else "about half of the large model's price"
     if part > 0.35
     else "a quarter of the large model's price: a quarter of the experts is asked",
-    says=f"A full replica serves {full['mixture']:,.0f} requests a second with the mixture, {full['large']:,.0f} with the large model."
-    + (
-        f" So for {FEW} a second either needs one replica, and its GPUs are paid for in any case.\n\n"
+    says=(
+        f"For {FEW} a second either needs one replica, and its GPUs are paid for in any case.\n\n"
         f"Some {sharing} requests then share each step and ask nearly all experts. So the mixture answers no faster, either: {alike[0]:.2f} s, the "
         f"large model {alike[1]:.2f}. One request alone takes {takes(MIXTRAL, 1):.2f} s and {takes(served['large'], 1):.2f}."
         if part > 0.8
-        else ""
+        else "So even with few requests the mixture is cheaper."
     ),
 )
 
@@ -614,8 +618,8 @@ picture(
 # %% [markdown]
 # ## What do longer contexts change?
 #
-# The mixture computes far less. But in decode, both models read the same contexts on top. In a full replica these fill the memory: half
-# as many requests, each with twice the context, are as many bytes to read. So longer contexts only mean fewer tokens at once.
+# The mixture computes far less. But in decode, both models read the same contexts on top. In a full replica these fill the memory, and a
+# step reads all of them: that takes equally long with many short contexts and with few long ones. But few make fewer tokens at once.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -665,40 +669,6 @@ sweep(
     rate=("Requests a second", [20_000, 2_000, 1_000, FEW]),
 )
 
-# %% [markdown]
-# That was decode. A whole request is a prompt that is read first (prefill), and then the answer.
-
-
-# %% tags=["draw", "nbval-ignore-output"]
-# Drawn: the price of a whole request, by its context.
-def bill(name, context):
-    """GPU-milliseconds that a request takes in prefill and in decode."""
-    prefill = length_of(step(served[name], PROMPTS * context, 0, GPUS)) / PROMPTS
-    return GPUS * np.array([prefill, 1e3 / most(served[name], context=context)])
-
-
-CONTEXTS = (1_000, 4_000, 16_000)
-bills = [(bill("large", n), bill("mixture", n)) for n in CONTEXTS]
-dearer_by = [
-    [*large / mixture, large.sum() / mixture.sum()] for large, mixture in bills
-]
-at_once = {"lasts": lambda parts: max(parts[0] + parts[2], parts[1])}
-table(
-    ["large model's price / mixture's", *(f"{n:,} tokens" for n in CONTEXTS)],
-    {
-        name: [f"{ratio:.1f}" for ratio in row]
-        for name, row in zip(
-            ("prefill", f"decode of {LENGTH}", "together"),
-            zip(*dearer_by, strict=True),
-            strict=True,
-        )
-    },
-    title=f"A whole request costs {dearer_by[0][2]:.1f} times as much with the large model: most of it is prefill",
-    note=f"Computed. Prompts are read {PROMPTS} at a time, on servers of their own, and attention within a prompt is left out. Answers "
-    "are written in full replicas. If these read contexts while they compute, reading would hide the large model's longer computing: decode at 2,000 "
-    f"tokens would cost {dearer(context=2_000, **at_once):.1f} times as much, in place of {dearer(context=2_000):.1f}.",
-)
-
 # %% [markdown] tags=["11.cheaper"]
 # *"A fraction of inference cost"*: when is it true? Beside a dense model of its size, and as computed here:
 #
@@ -707,11 +677,14 @@ table(
 # | prefill | yes, most of all: it waits for arithmetic |
 # | decode, full replicas | half the price with contexts of 1,000 tokens, 0.7 with 4,000, no gain with 16,000 |
 # | decode, too few requests to fill one replica of the large model | no: either needs one |
-# | a whole request, in full replicas | yes: most of it is prefill |
+# | a whole request | in between: the longer the answer, the nearer to decode |
 #
-# Beside a small dense model, which computes as much for a token, it saves nothing (*Further*).
+# One assumption matters most: contexts are read after computing. If both happen at once, the gain in decode is gone from 2,000 tokens on
+# (*Further*).
 #
-# *"Since a single expert does the processing"*: in Mixtral, two of eight do, for one token in one layer. Many tokens ask all eight.
+# Beside a small dense model, which computes as much for a token, nothing is saved (*Further*).
+#
+# *"Since a single expert does the processing"*: in Mixtral, two of eight do, for one token in one layer. The tokens of a batch ask all eight.
 
 # %% [markdown]
 # ## Experts over machines
@@ -820,15 +793,16 @@ quiz("11")
 # %% [markdown]
 # ## Try it
 #
-# Which context brings a full replica of Mixtral below its own crossing? `together(MIXTRAL, context=2_000)` counts its requests.
+# Which context brings a full replica of Mixtral below its own crossing, `crossing(8, 2, FLOPS / BANDWIDTH, 2)`? The function
+# `together(MIXTRAL, context=2_000)` counts its requests.
 
 # %% [markdown]
 # ## Recap
 #
 # - By the formula, a mixture needs $E/k$ times as many tokens as a dense layer before computing takes as long as reading.
 # - With few tokens, a limit on the experts drops choices by chance alone, and more where some experts are popular.
-# - All GPUs that hold the weights are paid for. With full replicas a whole request is cheaper than with a dense model of its size, as most
-#   of it is prefill. In decode it is so only with many users and short contexts.
+# - All GPUs that hold the weights are paid for. With full replicas, prefill is far cheaper than with a dense model of its size, and decode
+#   with short contexts is.
 # - With experts on many machines, a step waits for the busiest. Rearranging helps, and more with a spare place. Only copies can split
 #   the hottest expert's work.
 #
@@ -892,6 +866,33 @@ claim(
     holds=above(1.5),
     control=dearer(context=16_000),
     control_is="contexts of 16,000 tokens",
+)
+
+# %% [markdown]
+# ### Prompts and answers together
+#
+# A prompt is read first (prefill), and then the answer is written (decode). How much cheaper is a whole request?
+
+# %% tags=["draw", "nbval-ignore-output"]
+# Drawn: the price of a whole request, by the length of its answer.
+ANSWERS = (100, 1_000, 2_000)
+prefill, decode = (
+    np.array([GPUS * length_of(models[n]) / each for n in ("large", "mixture")])
+    for models, each in zip(steps.values(), (PROMPTS, fit), strict=True)
+)  # GPU-milliseconds a prompt and a token
+both_parts = [prefill + n * decode for n in ANSWERS]
+at_once = {"lasts": lambda parts: max(parts[0] + parts[2], parts[1])}
+table(
+    ["answer", "prefill", "decode", "together"],
+    {
+        f"{n:,} tokens": [f"{a / b:.1f}" for a, b in (prefill, decode, each)]
+        for n, each in zip(ANSWERS, both_parts, strict=True)
+    },
+    title=f"A whole request costs {both_parts[0][0] / both_parts[0][1]:.1f} times as much with the large model, and "
+    f"{both_parts[1][0] / both_parts[1][1]:.1f} times with answers of {ANSWERS[1]:,} tokens",
+    note=f"Computed, with contexts of {CONTEXT:,} tokens. Prompts are read {PROMPTS} at a time, on servers of their own; answers are written in full replicas. If "
+    f"these read contexts while they compute, decode costs {dearer(**at_once):.1f} times as much with the large model, and with contexts of 2,000 tokens "
+    f"{dearer(context=2_000, **at_once):.1f} times.",
 )
 
 # %% [markdown]

@@ -284,6 +284,17 @@ noticed = {  # in what part of the seeds, by each test
 }
 by_all = torch.stack([noticed[what] for what in CHANGES])  # (mistakes, tests)
 
+
+@torch.no_grad()
+def rounded(seed):
+    """How far OLMoE's block in bfloat16 is from the same block in float32."""
+    block, x = block_of("OLMoE", seed, std=0.02), tokens(seed)
+    exact = block(x[None])[0]
+    return gap(block.bfloat16()(x[None].bfloat16())[0].float(), exact)
+
+
+coarse = sum(rounded(s) for s in seeds(10)) / 10
+
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
 largest = max(float(theirs.abs().max()) for _, theirs in unchanged)
@@ -336,7 +347,8 @@ useful = [
 picture(
     verdicts(list(noticed), torch.stack(list(noticed.values())), list(TESTS)),
     title=f"What catches all five mistakes: {', '.join(useful) or 'no test'}",
-    note="● The test notices it in all of ten seeds, ○ in some; empty: it passes. The cosine compares directions, not sizes.",
+    note="● The test notices it in all of ten seeds, ○ in some; empty: it passes. The cosine compares directions, not sizes. All this is float32: in "
+    f"bfloat16, the same block is {coarse:.3f} of its size away from itself, and the tolerance has to be larger.",
     alt="; ".join(
         f"{what}: noticed by {', '.join(t.split()[0] for t, hit in zip(TESTS, hits, strict=True) if hit) or 'no test'}"
         for what, hits in noticed.items()
@@ -347,12 +359,13 @@ picture(
 # %% [markdown]
 # ## Nine mixtures
 #
-# Now there is no original to compare with. Nine mixtures with eight experts each should follow four rules:
+# Now there is no original to compare with. Nine mixtures with eight experts each should follow five rules:
 #
 # 1. A softmax over all eight gives the weights.
 # 2. Each token goes to two experts.
 # 3. Their two weights are not divided by their sum.
 # 4. A *selection bias* (lesson 07) counts in the choice, not in the weights.
+# 5. Every token gets its experts' own answers, at random in nothing, and the loss reaches router and experts.
 #
 # One mixture is right. Each of the others has one bug.
 
@@ -409,7 +422,7 @@ reveal(
     says=f"{'All' if all(fell) else sum(map(int, fell))} of the nine learn: their loss falls to less than half. "
     f"But with the whole test in one batch, {len(close)} of the eight bugs cost no more than two points. The mixture that drops late "
     f"tokens has {accuracy['late tokens dropped'].mean():.1%} right there, and {torch.stack(by_itself).mean():.1%} if 200 digits are "
-    "asked one by one. Accuracy does not say whether a mixture is what you meant.",
+    "asked one by one, when no expert has room. Accuracy does not say whether a mixture is what you meant.",
 )
 
 
@@ -600,16 +613,7 @@ game
 # ## Probes on trial
 #
 # The nine probes were written with the eight bugs of the table in mind. A fair trial needs other mistakes. We planted seventeen,
-# one to four for each step of the block (*Further* says what each does).
-
-# %% tags=["guess", "nbval-ignore-output"]
-# A guess.
-guess(
-    "14.twenty",
-    "How many of the seventeen mistakes does at least one of the nine probes catch? "
-    f"They are: {'; '.join(MUTANTS)}.",
-    slider=(0, 17, 1, "of 17"),
-)
+# one to four for each step of the block (*Further* says what each does). Does at least one probe catch each of them?
 
 
 # %% tags=["measure"]
@@ -635,23 +639,8 @@ on_bugs = tried(drawn, bugs, READY)
 caught = on_mistakes.any(-1).float()  # (mistakes, seeds)
 missed = [m for m, n in zip(MUTANTS, caught.sum(1), strict=True) if n < 5]
 free = sum(not row.any() for row in on_mistakes)
-
-# %% tags=["guess", "nbval-ignore-output"]
-# Your guess and what was measured.
 per_probe = on_mistakes.float().mean((0, 1))
 best = int(per_probe.argmax())
-reveal(
-    "14.twenty",
-    float(caught.sum(0).mean()),
-    says=f"On average over ten seeds, they catch {caught.sum(0).mean():.1f} of these seventeen: {free} are never caught, and "
-    f"{len(missed) - free} more in less than half of the seeds. `{READY[best].__name__}` alone catches {17 * per_probe[best]:.1f}. "
-    + (
-        "It knows what the answer must be; most others compare the mixture only with itself. "
-        if READY[best] is certain
-        else ""
-    )
-    + "For the rest, a question is missing.",
-)
 
 # %% tags=["measure"]
 # Claim 14.2.
@@ -692,8 +681,9 @@ found = from_most(list(MUTANTS), on_mistakes)
 idle = [p.__name__ for p, part in zip(READY, per_probe, strict=True) if not part]
 picture(
     verdicts(*found, ASKED, turned=55),
-    title=f"The nine probes never catch {free} of seventeen mistakes",
-    note=f"● A mixture fails this probe in all of ten seeds, ○ in some. Probes that catch none of them: {', '.join(idle) or 'none'}.",
+    title=f"The nine probes catch {caught.sum(0).mean():.1f} of these seventeen mistakes, and never {free} of them",
+    note=f"● A mixture fails this probe in all of ten seeds, ○ in some. {READY[best].__name__} alone catches {17 * per_probe[best]:.1f} on average. "
+    f"Probes that catch none: {', '.join(idle) or 'none'}.",
     alt=alt_of(*found),
     height=450,
 )
@@ -717,7 +707,7 @@ table(
 # %% [markdown]
 # ## A probe of your own
 #
-# **Your turn, if you like.** What must hold wherever the four rules do, and no probe asks it yet? Write it in two to five lines. One
+# **Your turn, if you like.** What must hold wherever the five rules do, and no probe asks it yet? Write it in two to five lines. One
 # idea: the loss reaches the experts. At least one mixture with a bug must fail it, and right mixtures of this kind must pass. (No
 # time? Run the check all the same.) It may accuse right mixtures of other kinds: the cell after the check names them.
 #
@@ -746,7 +736,7 @@ your_probe = check("14.your_probe", your_probe)
 # Measured: your probe, on the same mistakes and on seven kinds of right mixtures.
 V3 = {"gate": "sigmoid_topk", "bias": True, "n_groups": 4, "top_groups": 2}
 KINDS = {
-    "the four rules": {"bias": True},
+    "the five rules": {"bias": True},
     "divided by the sum": {"renormalize": True},
     "softmax of the chosen": {"gate": "topk_softmax"},
     "gated experts": {"gated": True},

@@ -308,7 +308,7 @@ def asked_alone(moe, x):
     return largest_difference(moe, x)
 
 
-@wrong("14.your_probe", "follows the four rules")
+@wrong("14.your_probe", "follows the five rules")
 def weights_sum_to_one(moe, x):
     return float((moe(x)[1].weights.sum(-1) - 1).abs().max())
 

@@ -68,7 +68,7 @@ def crossing(ask: Ask) -> None:
         "All stay: every choice has place 1. Do you count along the experts, and not from choice to choice?": (
             "asked.cumsum(0) * asked => asked.cumsum(1) * asked"
         ),
-        "You take the fullest expert's count, not that of the choice's own.": (
+        "You take the count of the fullest expert, and not of the one that this choice asks.": (
             "(asked.cumsum(0) * asked).sum(-1) => asked.cumsum(0).max(-1).values"
         ),
         "You keep the LAST to come. Who comes first, stays.": (

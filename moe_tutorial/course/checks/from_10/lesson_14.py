@@ -65,6 +65,9 @@ class ByName(dict):
         "The weights of one expert are (T,). `keepdim=True` makes them (T, 1), which multiplies answers of (T, d).": (
             "(chosen == e)).sum(-1, keepdim=True) => (chosen == e)).sum(-1)"
         ),
+        "`g` has a column for each chosen expert, not for each expert: `(g * (chosen == e)).sum(-1, keepdim=True)`.": (
+            "(g * (chosen == e)).sum(-1, keepdim=True) => g[:, e : e + 1]"
+        ),
         "`g[chosen == e]` keeps only the tokens that chose e. Keep one weight for each token, 0 for the rest.": (
             "(g * (chosen == e)).sum(-1, keepdim=True) => g[chosen == e]"
         ),
@@ -310,12 +313,12 @@ IN_SIGHT = {  # what the probes that stand unfolded above find
 @checks(
     "14.your_probe",
     hints=(
-        "What must hold wherever the four rules do? Ask about something that the other probes do not ask about.",
+        "What must hold wherever the five rules do? Ask about something that the other probes do not ask about.",
         "Which numbers need a gradient besides the router's? What if all experts are copies of one, or a token is 0?",
         "The loss reaches the experts: `torch.autograd.grad(loss, moe.experts.w_out, allow_unused=True)`.",
     ),
     mistakes={
-        "It accuses a right mixture, one that follows the four rules.": "return ... => 1.0",
+        "It accuses a right mixture, one that follows the five rules.": "return ... => 1.0",
         "It accuses nobody: every mixture with a bug passes it, those of the trial above, too.": "return ... => 0.0",
     },
 )
@@ -323,7 +326,7 @@ def your_probe(ask: Ask) -> None:
     cases = {"a right mixture": drawn(), "a right mixture with small answers": drawn(size=1e-4)}
     for where, fails in zip(cases, accused(ask, cases), strict=True):
         if fails:
-            raise NotYet(f"It accuses {where}. What it asks has to hold wherever the four rules do.", where)
+            raise NotYet(f"It accuses {where}. What it asks has to hold wherever the five rules do.", where)
     found = {bug for bug in [*list(SUSPECTS)[1:], *MUTANTS] if catches(ask, bug)}
     if not found:
         raise NotYet("It accuses no mixture with a bug: not with the eight of the table, and no other.", "nobody")
