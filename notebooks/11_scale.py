@@ -387,7 +387,8 @@ reveal(
 
 # %% [markdown]
 # And if some experts are more popular? At a **skew** of 1 a token prefers the first expert 2 to 1 over the second, 3 to 1 over the third,
-# and so on: expert $n$ is wanted as $1/n^{\text{skew}}$. Move the factor: when is nothing dropped any more, and how much room is empty then?
+# and so on: expert $n$ is wanted as $1/n^{\text{skew}}$. Move the factor: when is nothing dropped any more, and how much room is empty
+# then?
 
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -416,8 +417,8 @@ sweep(
 )
 
 # %% [markdown]
-# At a skew of 1 almost nothing is dropped from a factor of 3 on. But then two thirds of the room stay empty, as every expert has as much room as
-# the hottest fills. So some models accept drops. *Further* measures what they cost.
+# At a skew of 1 almost nothing is dropped from a factor of 3 on. But then two thirds of the room stay empty, as every expert has as much
+# room as the hottest fills. So some models accept drops. *Further* measures what they cost.
 
 # %% [markdown]
 # ## What does a request cost?
@@ -684,7 +685,7 @@ sweep(
 #
 # Beside a small dense model, which computes as much for a token, nothing is saved (*Further*).
 #
-# *"Since a single expert does the processing"*: in Mixtral, two of eight do, for one token in one layer. The tokens of a batch ask all eight.
+# *"Since a single expert does the processing"*: in Mixtral, two of eight do, for one token in one layer. A batch asks all eight.
 
 # %% [markdown]
 # ## Experts over machines
