@@ -178,12 +178,8 @@ reveal(
 over_small, over_large = (
     [over(n, name) for n in TOKENS] for name in ("small", "large")
 )
-times_over = zip(TOKENS, over_small, over_large, strict=True)
-slowest = [
-    f"{n:,}"
-    for n, *each in times_over
-    if any(np.array(each) > 0.9 * np.array([max(over_small), max(over_large)]))
-]
+peaks = {int(np.argmax(each)) for each in (over_small, over_large)}
+middle = min(peaks) > 0 and max(peaks) < len(TOKENS) - 1
 curves(
     {
         "over small": Line(TOKENS, over_small, marker="●"),
@@ -194,7 +190,8 @@ curves(
     log="xy",
     xticks=TOKENS,
     yticks=[0.1, 0.2, 0.5, 1, 2, 5],
-    title=f"Beside the dense layers, the mixture is slowest with {' or '.join(slowest)} tokens at once",
+    title="Beside either dense layer, the mixture is slowest "
+    + ("between few tokens and many" if middle else "with few tokens or with many"),
     note="Below 1 the mixture is faster than the dense layer.",
     height=320,
 )
@@ -230,7 +227,7 @@ crossing = check("11.crossing", crossing)
 # your `crossing` predicts how many tokens the mixture needs.
 #
 # Then we time the mixture itself, with 64 and more tokens. A line through these times has a fixed part (reading, and the calls
-# themselves) and a part for each token. With how many tokens are the two equal?
+# themselves) and a part for each token. With how many tokens has the second part grown as large as the first?
 
 # %% tags=["measure"]
 # Claim 11.1.
@@ -271,7 +268,7 @@ claim(
 
 
 # %% [markdown]
-# And a published model in a data centre, on NVIDIA's H100, a graphics processor (GPU)? There a weight has 2 bytes.
+# And a published model in a data centre, on NVIDIA's H100, a graphics processor (GPU)? We count 2 bytes a weight.
 
 # %% tags=["measure"]
 # Given: the data sheet of the H100, and the configs of published models.
@@ -292,7 +289,7 @@ shown = ["Mixtral 8x7B", "Qwen3-30B-A3B", "DeepSeek-V3"]
 DENSE = crossing(1, 1, FLOPS / BANDWIDTH, 2)
 ours = {
     "our mixture, here": [f"{K} of {E}", f"{np.median(predicted):,.0f}"],
-    "a dense layer": ["1 of 1", f"{DENSE:,.0f}"],
+    "a dense layer, on an H100": ["1 of 1", f"{DENSE:,.0f}"],
 }
 table(
     ["", "experts asked", "tokens at once"],
@@ -386,8 +383,8 @@ reveal(
 
 
 # %% [markdown]
-# And if some experts are more popular? At a **skew** of 1 a token prefers the first expert 2 to 1 over the second, 3 to 1 over the third,
-# and so on: expert $n$ is wanted as $1/n^{\text{skew}}$. Move the factor: when is nothing dropped any more, and how much room is empty
+# And if some experts are more popular? Expert $n$ is drawn in proportion to $1/n^{\text{skew}}$. So at a **skew** of 1 the first is twice
+# as popular as the second, at 0 all are alike. Move the factor: when is nothing dropped any more, and how much room is empty
 # then?
 
 
@@ -453,7 +450,7 @@ price = check("11.price", price)
 # | a replica | is one server with eight H100s, and full when contexts fill its memory |
 # | a request | has 1,000 tokens of context, kept in memory (a **key-value cache**), and wants an answer of 100 tokens |
 # | a step | makes one token for each request; then finished ones leave and waiting ones join (**continuous batching**) |
-# | its time | max(reading weights, computing) + reading contexts, by the data sheet |
+# | its time | max(reading weights, computing) + reading contexts, by the data sheet: max(3, 5) + 20 = 25 milliseconds, for example |
 # | left out | the answer's own context, and what GPUs send each other |
 
 
@@ -561,7 +558,7 @@ reveal(
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: what a step of a full replica does, in prefill and in decode.
-KINDS = {"reading weights": "muted", "computing": "text", "reading contexts": "line"}
+KINDS = {"reading weights": "muted", "computing": "text", "reading contexts": "accent"}
 PROMPTS, fit = 4, together(MIXTRAL)  # prompts that are read at once; requests
 steps = {
     f"prefill: {PROMPTS * CONTEXT:,} tokens": {
@@ -620,7 +617,8 @@ picture(
 # ## What do longer contexts change?
 #
 # The mixture computes far less. But in decode, both models read the same contexts on top. In a full replica these fill the memory, and a
-# step reads all of them: that takes equally long with many short contexts and with few long ones. But few make fewer tokens at once.
+# step reads all of them: that takes equally long with many short contexts and with few long ones. But few requests also mean few tokens
+# at once.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -659,8 +657,8 @@ def show_price(context, rate):
     bill = {name: price(rate, each, GPUS) for name, each in serves.items()}
     return message(
         f"Decode costs {bill['mixture'] / bill['large']:.0%} of the large model's price with the mixture",
-        f"{rate:,} requests a second, each with {context:,} tokens of context. A full replica has {together(MIXTRAL, context=context):,} "
-        f"in each step. Bars: GPUs to rent, {GPUS} in a replica.",
+        f"{rate:,} requests a second, each with {context:,} tokens of context. In a full replica {together(MIXTRAL, context=context):,} "
+        f"share a step. Bars: GPUs to rent, {GPUS} in a replica.",
     ) + bars({n: rate * cost for n, cost in bill.items()}, "GPUs", ["mixture"])
 
 
@@ -675,10 +673,10 @@ sweep(
 #
 # | | is the mixture cheaper? |
 # |---|---|
-# | prefill | yes, most of all: it waits for arithmetic |
-# | decode, full replicas | half the price with contexts of 1,000 tokens, 0.7 with 4,000, no gain with 16,000 |
-# | decode, too few requests to fill one replica of the large model | no: either needs one |
-# | a whole request | in between: the longer the answer, the nearer to decode |
+# | prefill in full replicas | yes, most of all: it waits for arithmetic |
+# | decode in full replicas | half the price with contexts of 1,000 tokens, 0.7 with 4,000, no gain with 16,000 |
+# | a whole request in full replicas | in between: the longer the answer, the nearer to decode |
+# | too few requests to fill one server with the large model | no: either needs one |
 #
 # One assumption matters most: contexts are read after computing. If both happen at once, the gain in decode is gone from 2,000 tokens on
 # (*Further*).

@@ -71,6 +71,9 @@ def crossing(ask: Ask) -> None:
         "You take the count of the fullest expert, and not of the one that this choice asks.": (
             "(asked.cumsum(0) * asked).sum(-1) => asked.cumsum(0).max(-1).values"
         ),
+        "`asked.cumsum(0)` has a column for each expert. Keep the one asked: multiply by `asked`, then `.sum(-1)`.": (
+            "(asked.cumsum(0) * asked).sum(-1) => asked.cumsum(0)"
+        ),
         "You keep the LAST to come. Who comes first, stays.": (
             "asked.cumsum(0) * asked => asked.flip(0).cumsum(0).flip(0) * asked"
         ),
