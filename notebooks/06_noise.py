@@ -137,7 +137,7 @@ def houses(groups, title, what):
             axes.hlines(range(E + 1), -0.5, len(alive) - 0.5, color=ground, lw=3)
             words = f"{name}: {killed(shares).mean():.1f}"
             words += "" if is_narrow(figure) else " dead"
-            axes.set_title(words, loc="left", fontsize=11)
+            axes.set_title(words, loc="left", fontsize=9 if is_narrow(figure) else 11)
             axes.set(xlim=(-0.5, len(alive) - 0.5), ylim=(0, E))
             axes.set_axis_off()
 
