@@ -383,39 +383,7 @@ reveal(
 
 
 # %% [markdown]
-# And if some experts are more popular? Expert $n$ is drawn in proportion to $1/n^{\text{skew}}$. So at a **skew** of 1 the first is twice
-# as popular as the second, at 0 all are alike. Move the factor: when is nothing dropped any more, and how much room is empty
-# then?
-
-
-# %% tags=["draw", "nbval-ignore-output"]
-# Sliders: what fits, by the factor and the popularity.
-def show_capacity(factor, skew):
-    room = serving.capacity(64, 8, 2, factor)
-    draws = [route(64, skew, seed) for seed in seeds(100)]
-    asked, stays = (
-        sum(each.flatten().bincount(minlength=8) for each in chosen) / 100
-        for chosen in (draws, [each[serving.kept(each, 8, room)] for each in draws])
-    )
-    texts = [f"{n:.1f} dropped" for n in (asked - stays).tolist()]
-    return message(
-        f"{1 - stays.sum() / 128:.1%} of the choices are dropped, and "
-        f"{1 - stays.sum() / (8 * room):.0%} of the room stays empty",
-        f"64 tokens choose 2 of 8 experts; room for {room} each, the upright line. Dashed: dropped. Means of 100 draws.",
-    ) + expert_bars(
-        stays.tolist(), texts, room, "Choices of each expert", behind=asked.tolist()
-    )
-
-
-sweep(
-    show_capacity,
-    factor=("Capacity factor", [1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0]),
-    skew=("Popularity skew", [1.0, 0.0]),
-)
-
-# %% [markdown]
-# At a skew of 1 almost nothing is dropped from a factor of 3 on. But then two thirds of the room stay empty, as every expert has as much
-# room as the hottest fills. So some models accept drops. *Further* measures what they cost.
+# Where some experts are more popular, more is dropped. *Further* measures how much, and what drops cost.
 
 # %% [markdown]
 # ## What does a request cost?
@@ -616,9 +584,8 @@ picture(
 # %% [markdown]
 # ## What do longer contexts change?
 #
-# The mixture computes far less. But in decode, both models read the same contexts on top. In a full replica these fill the memory, and a
-# step reads all of them: that takes equally long with many short contexts and with few long ones. But few requests also mean few tokens
-# at once.
+# The mixture computes far less. But in decode, both models read the same contexts on top. In a full replica these fill the memory. So
+# reading them takes equally long, with many short contexts or few long ones. But few requests also mean few tokens at once.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -673,9 +640,9 @@ sweep(
 #
 # | | is the mixture cheaper? |
 # |---|---|
-# | prefill in full replicas | yes, most of all: it waits for arithmetic |
+# | prefill on busy servers | yes, most of all: it waits for arithmetic |
 # | decode in full replicas | half the price with contexts of 1,000 tokens, 0.7 with 4,000, no gain with 16,000 |
-# | a whole request in full replicas | in between: the longer the answer, the nearer to decode |
+# | a whole request | in between: the longer the answer, the nearer to decode |
 # | too few requests to fill one server with the large model | no: either needs one |
 #
 # One assumption matters most: contexts are read after computing. If both happen at once, the gain in decode is gone from 2,000 tokens on
@@ -691,8 +658,11 @@ sweep(
 # The largest mixtures spread each layer's experts over many machines (**expert parallelism**). Each machine sends its tokens to the
 # machines of their experts (**dispatch**), and those send the answers back (**combine**). So a step waits for the busiest machine.
 #
-# Here 64 experts live on 8 machines, 8 on each as they are numbered. Which ones are popular is drawn by chance. 1,024 tokens ask 4 experts
-# each, and a machine's work is the number of choices that it gets. Three cures, by what was asked in the step before:
+# Here 64 experts live on 8 machines, 8 on each as they are numbered. Which ones are popular is drawn by chance: at a **skew** of 1 the
+# first is wanted twice as much as the second and three times as much as the third, at 0 all are alike. 1,024 tokens ask 4 experts each. A
+# machine's work is the number of choices that it gets (which is its time only with as many tokens as your `crossing` asks for).
+#
+# Three cures, by what was asked in the step before:
 #
 # - **Rearrange**: the most asked expert first, each to the machine that has the least to do so far and still has room.
 # - Rearrange with a **ninth place** on each machine, so that a machine with a hot expert can hold fewer others.
@@ -799,7 +769,7 @@ quiz("11")
 # ## Recap
 #
 # - By the formula, a mixture needs $E/k$ times as many tokens as a dense layer before computing takes as long as reading.
-# - With few tokens, a limit on the experts drops choices by chance alone, and more where some experts are popular.
+# - With few tokens, a limit on the experts drops choices by chance alone.
 # - All GPUs that hold the weights are paid for. With full replicas, prefill is far cheaper than with a dense model of its size, and decode
 #   with short contexts is.
 # - With experts on many machines, a step waits for the busiest. Rearranging helps, and more with a spare place. Only copies can split
@@ -931,6 +901,43 @@ sweep(
 # %% [markdown]
 # With less time, larger replicas are the cheapest. The small model never needs more GPUs here. So the mixture's other GPUs have to buy
 # quality, which this lesson does not measure.
+
+# %% [markdown]
+# ### Room for popular experts
+#
+# And if some experts are more popular? Expert $n$ is drawn in proportion to $1/n^{\text{skew}}$. So at a **skew** of 1 the first is twice
+# as popular as the second, at 0 all are alike. Move the factor: when is nothing dropped any more, and how much room is empty
+# then?
+
+
+# %% tags=["draw", "nbval-ignore-output"]
+# Sliders: what fits, by the factor and the popularity.
+def show_capacity(factor, skew):
+    room = serving.capacity(64, 8, 2, factor)
+    draws = [route(64, skew, seed) for seed in seeds(100)]
+    asked, stays = (
+        sum(each.flatten().bincount(minlength=8) for each in chosen) / 100
+        for chosen in (draws, [each[serving.kept(each, 8, room)] for each in draws])
+    )
+    texts = [f"{n:.1f} dropped" for n in (asked - stays).tolist()]
+    return message(
+        f"{1 - stays.sum() / 128:.1%} of the choices are dropped, and "
+        f"{1 - stays.sum() / (8 * room):.0%} of the room stays empty",
+        f"64 tokens choose 2 of 8 experts; room for {room} each, the upright line. Dashed: dropped. Means of 100 draws.",
+    ) + expert_bars(
+        stays.tolist(), texts, room, "Choices of each expert", behind=asked.tolist()
+    )
+
+
+sweep(
+    show_capacity,
+    factor=("Capacity factor", [1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0]),
+    skew=("Popularity skew", [1.0, 0.0]),
+)
+
+# %% [markdown]
+# At a skew of 1 almost nothing is dropped from a factor of 3 on. But then two thirds of the room stay empty, as every expert has as much
+# room as the hottest fills. So some models accept drops.
 
 # %% [markdown]
 # ### What do drops cost?
