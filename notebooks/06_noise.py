@@ -123,8 +123,8 @@ reveal(
 
 
 # %% tags=["draw", "nbval-ignore-output"]
-# Drawn: each mixture a house, each living expert a lit window.
-def houses(groups, title, what):
+# Drawn: the experts that are alive in each mixture.
+def draw_alive(groups, title, what):
     """Four groups of mixtures: a column for each, with a square for each expert."""
 
     def draw(figure, theme):
@@ -153,7 +153,7 @@ def houses(groups, title, what):
     )
 
 
-houses(
+draw_alive(
     {
         "all three": end,
         "without learning": without["experts that learn"],
@@ -512,7 +512,7 @@ reveal(
 
 # %% tags=["draw", "nbval-ignore-output", "06.alive", "06.mends"]
 # Drawn: the mixtures without noise and with it, without the penalty and with it.
-houses(
+draw_alive(
     {
         "neither": end,
         "noise": noisy_end,

@@ -752,7 +752,7 @@ SENTENCES = {
 table(
     ["sentence", "verdict"],
     {f"{n}. {words}": [verdicts[n]] for n, words in SENTENCES.items()},
-    title="Every verdict has its condition",
+    title="The verdicts for small layers on one thread",
 )
 
 # %% [markdown]

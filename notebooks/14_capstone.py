@@ -365,7 +365,7 @@ picture(
 # 2. Each token goes to two experts.
 # 3. Their two weights are not divided by their sum.
 # 4. A *selection bias* (lesson 07) counts in the choice, not in the weights.
-# 5. Every token gets its experts' own answers, at random in nothing, and the loss reaches router and experts.
+# 5. Every token gets the answers of its own experts. In evaluation nothing is random. The loss reaches the router and the experts.
 #
 # One mixture is right. Each of the others has one bug.
 
