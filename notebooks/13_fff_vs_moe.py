@@ -760,69 +760,96 @@ table(
 #
 # Right should be high, all else low. The best of each column is coloured, with all that are not told apart from it.
 
+# %% tags=["measure"]
+# Measured: 512 tokens at once, and each layer's memory.
+took[512] = answering(512, layers)
+memory = {n: sum(4 * p.numel() for p in layers[n][0].parameters()) for n in LAYERS}
+
+
 # %% tags=["draw", "nbval-ignore-output", "13.improvement", "13.idle", "13.token"]
 # Drawn: the whole grid.
-times = {n: took[1][n] for n in LAYERS}
-steps = {n: took["step"][n] for n in LAYERS}
+def of_seeds(numbers):
+    """The mean between the ends of its 95 % interval."""
+    e = estimate(numbers)
+    return e.low, e.mean, e.high
+
+
 in_use = {"mixture": of_mixture["Switch loss"][1], "tree": of_tree["balance loss"][1]}
 in_use["path"] = idle["path"]
 COLUMNS = {  # heading -> numbers of each layer, how many make one unit, decimals
-    "right\n%": (right, 1, 1),
-    "idle\n%": (in_use, 1, 0),
-    "a token\nµs": (times, 1e6, 0),
-    "a step\nms": (steps, 1e3, 0),
+    "right, %": (right, 1, 1),
+    "idle, %": (in_use, 1, 0),
+    "memory, MB": (memory, 1e-6, 2),
+    "a token, µs": (took[1], 1e6, 0),
+    "512 tokens, ms": (took[512], 1e3, 1),
+    "a step, ms": (took["step"], 1e3, 0),
 }
 
 
-def best(found, unit):
-    """The best of a column, with all that are not told apart from it."""
-    if unit > 1:  # times: the median of the turns
-        first = min(found, key=lambda n: np.median(found[n]))
-        return {n for n in found if of_turns(found[n] / found[first])[0] <= 1.05}
-    sign = 1 if found is in_use else -1
-    first = min(found, key=lambda n: sign * np.mean(found[n]))
-    behind = {n: estimate(sign * np.subtract(found[n], found[first])) for n in found}
-    return {n for n in found if behind[n].low <= 0}
+def column(heading):
+    """Layer -> its figure, that in words, its interval, and whether it is not told apart from the best."""
+    numbers, unit, digits = COLUMNS[heading]
+    found = {n: unit * np.array(numbers[n]) for n in LAYERS if n in numbers}
+    sign = -1 if "right" in heading else 1
+    first = min(found, key=lambda n: sign * np.median(found[n]))
+    cells = {}
+    for n, each in found.items():
+        if heading.endswith("%"):
+            low, figure, high = of_seeds(each)
+            good = of_seeds(sign * (each - found[first]))[0] <= 0
+        elif heading.endswith("MB"):
+            low, figure, high, good = each, each, each, n == first
+        else:
+            low, figure, high = of_turns(each)
+            good = of_turns(each / found[first])[0] <= 1.05
+        apart = f"{low:,.{digits}f} to {high:,.{digits}f}" if low < high else ""
+        cells[n] = figure, f"{figure:,.{digits}f}", apart, good
+    return cells
+
+
+grid = {heading: column(heading) for heading in COLUMNS}
 
 
 def whole_grid(figure, theme):
-    axes = figure.add_subplot(xlim=(0, 1), ylim=(5, -1.3))
+    axes = figure.add_subplot(xlim=(0, 1))
     axes.set_axis_off()
     text, muted, line = (look.color(name, theme) for name in ("text", "muted", "line"))
-    for row, name in enumerate(LAYERS):
-        words = name.replace(" ", "\n") if is_narrow(figure) else name
-        axes.text(0, row + 0.45, words, va="center", color=muted, size=10)
-    starts = [0.2, 0.4, 0.55, 0.77, 0.99]
-    for size, at in (("8 × 8", 0), ("16 × 128", 2)):
-        axes.text(starts[at], -1.05, f"size {size}", va="center", color=text, size=10)
-        axes.hlines(-0.85, starts[at], starts[at + 2] - 0.03, line, lw=1)
-    for i, (heading, (found, unit, digits)) in enumerate(COLUMNS.items()):
-        at, width = starts[i], starts[i + 1] - starts[i] - 0.03
-        axes.text(at, -0.4, heading, va="center", color=muted, size=9.5)
-        values = {
-            n: unit * (np.median if unit > 1 else np.mean)(found[n]) for n in found
-        }
-        top, good = max(values.values()) if unit > 1 else 100, best(found, unit)
+    each = 3 if is_narrow(figure) else 6  # columns side by side
+    wide = 0.84 / each
+    for i, (heading, cells) in enumerate(grid.items()):
+        at, down = 0.17 + i % each * wide, i // each * 6.8
+        if i in {0, 2, each}:
+            size, to = ("8 × 8", 2) if i == 0 else ("16 × 128", each if i < each else 6)
+            axes.text(at, down - 1.1, f"size {size}", va="center", color=text, size=10)
+            axes.hlines(down - 0.85, at, at + (to - i) * wide - 0.03, line, lw=1)
+        axes.text(at, down - 0.45, heading, va="center", color=muted, size=9.5)
+        top = 100 if "%" in heading else max(figure for figure, *_ in cells.values())
         for row, name in enumerate(LAYERS):
-            value, best_one = values.get(name, 0), name in good
-            number = f"{value:,.{digits}f}" if name in values else "–"
-            color = look.color("accent", theme) if best_one else text
-            weight = "bold" if best_one else "normal"
-            axes.text(at, row + 0.3, number, va="center", color=color, weight=weight)
-            for long, shade in ((name in values, line), (value / top, color)):
-                axes.hlines(row + 0.68, at, at + width * long, shade, lw=4)
+            y = down + row
+            if i % each == 0:
+                words = name.replace(" ", "\n")
+                axes.text(0, y + 0.3, words, va="center", color=muted, size=10)
+            value, number, apart, good = cells.get(name, (0, "–", "", False))
+            color = look.color("accent", theme) if good else text
+            style = {"va": "center", "weight": "bold" if good else "normal"}
+            axes.text(at, y + 0.12, number, color=color, size=10, **style)
+            axes.text(at, y + 0.46, apart, va="center", color=muted, size=7.5)
+            for part, shade in ((name in cells, line), (value / top, color)):
+                axes.hlines(y + 0.75, at, at + (wide - 0.03) * part, shade, lw=4)
+    axes.set_ylim(5 + 6.8 * (6 // each - 1), -1.3)
 
 
 picture(
     whole_grid,
     title=f"Most right: {max(mean, key=mean.get)}. Quickest for one token: {in_order[0]}",
-    note="Right and idle: on digits4, with balance losses. A step: on 512 tokens. –: in a dense layer all neurons answer. How right the large "
-    "size is, we have not measured.",
+    note="Small: the 95 % interval, over ten seeds or ten turns of the clock. Right and idle: with balance losses. Memory: of the weights, counted in size 16 × 128. "
+    "A step: on 512 tokens. Times: plain code. –: in a dense layer all neurons answer. How right the large size is, we have not measured.",
     alt="; ".join(
-        f"{heading}: {', '.join(f'{n} {unit * np.median(found[n]):.1f}' for n in found)}"
-        for heading, (found, unit, _) in COLUMNS.items()
+        f"{heading}: {', '.join(f'{n} {cell[1]}' for n, cell in cells.items())}"
+        for heading, cells in grid.items()
     ),
-    height=340,
+    height=400,
+    narrow_height=760,
 )
 
 # %% tags=["quiz", "nbval-ignore-output"]
@@ -1014,16 +1041,13 @@ claim(
 #
 # ### 512 tokens at once
 #
-# The grid's token comes alone. In a training step, or where many texts are read together, tokens come in batches.
+# The grid's times are of plain code. With compiled code beside it:
 
 # %% tags=["measure", "nbval-ignore-output"]
-# Measured: 512 tokens at once.
-took[512] = {
-    name: 1e3 * np.median(times) for name, times in answering(512, layers).items()
-}
+# Measured: 512 tokens at once, plain and compiled.
 both = ("", ", compiled")
 for name in (*COMPILED, "mixture"):
-    plain, fast = (took[512][f"{name}{how}"] for how in both)
+    plain, fast = (1e3 * np.median(took[512][f"{name}{how}"]) for how in both)
     print(f"{name:12}{plain:6.1f} ms plain{fast:6.1f} ms compiled")
 
 # %% tags=["measure"]
