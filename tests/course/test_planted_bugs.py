@@ -1,10 +1,15 @@
 """The planted bugs of lesson 14: one mixture is the package's, and each of the others does what its bug says."""
 
+import copy
+import re
+
 import pytest
 import torch
 
+from moe_tutorial import study
+from moe_tutorial.course.lesson import Lesson
 from moe_tutorial.course.planted_bugs import MUTANTS, NOT_MEANT, SUSPECTS, suspect
-from moe_tutorial.layers import MixtureOfExperts
+from moe_tutorial.layers import BiasBalancer, MixtureOfExperts
 
 D, H, E, K, T = 12, 8, 8, 2, 40
 SOUND, *BUGS = SUSPECTS
@@ -112,6 +117,16 @@ def test_what_is_cut_off_answers_right_and_gets_no_gradient(name, cut, learns, x
     y.sum().backward()
     assert moe.get_parameter(cut).grad is None
     assert moe.get_parameter(learns).grad.any()
+
+
+def test_no_probe_of_the_lesson_accuses_a_right_mixture_that_has_learned(root):
+    lesson = {"BiasBalancer": BiasBalancer, "suspect": suspect, "torch": torch} | vars(study) | {"copy": copy}
+    begin = ("def gap(", "# Measured: nine", "def twice(", "def alone(", "# Ready: six more probes.")
+    for cell in Lesson.read(root / "notebooks/14_capstone.py").cells:
+        if cell.source.startswith(begin):
+            exec(re.split(r"\n\n\n(?:for|test) ", cell.source)[0], lesson)
+    x, learned = lesson["rules"].x_test[:96], lesson["learned"](SOUND)
+    assert not [p.__name__ for n in range(10) for p in lesson["READY"] if not p(learned.one(n).eval(), x) < 1e-3]
 
 
 def test_another_bug_is_named():
