@@ -65,7 +65,7 @@ def visit(chromium):
     """Shows widgets as a page of a site, in a browser that keeps what it is given; returns the page."""
     contexts, errors = {}, []
 
-    def visit(*widgets, site="course", width=760, theme="light", blocked=False, **options):
+    def visit(*widgets, site="course", fragment="", width=760, theme="light", blocked=False, **options):
         context = contexts.setdefault(blocked, chromium.new_context(**options))
         page = context.new_page()
         page.set_viewport_size({"width": width, "height": 900})
@@ -74,8 +74,8 @@ def visit(chromium):
         page.on("pageerror", lambda error: errors.append(str(error)))
         html = page_of(*widgets, theme=theme)
         page.route("**/*", lambda route: route.fulfill(content_type="text/html", body=html))
-        page.goto(f"http://site.test/{site}/lesson.html")
-        page.locator(".moe-ask").first.wait_for()
+        page.goto(f"http://site.test/{site}/lesson.html#{fragment}")
+        page.locator(".moe-ask, .moe-live").first.wait_for()
         return page
 
     yield visit

@@ -1,6 +1,5 @@
 """A JupyterLab of its own for a test or a benchmark, and what a reader does in it."""
 
-import json
 import os
 import socket
 import subprocess
@@ -11,29 +10,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import nbformat
+from nbformat import v4
+
 ROOT = Path(__file__).parents[2]
-
-
-def notebook(*sources: str) -> str:
-    """A notebook of these cells, as text."""
-    cells = [
-        {
-            "cell_type": "code",
-            "id": f"cell-{i}",
-            "metadata": {},
-            "execution_count": None,
-            "outputs": [],
-            "source": source,
-        }
-        for i, source in enumerate(sources)
-    ]
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    return json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": kernel}, "cells": cells})
 
 
 def workspace_with(home: Path, name: str, *sources: str) -> Path:
     """Make ``home`` a learner's folder with a notebook of these cells, and return it."""
-    (home / name).write_text(notebook(*sources), encoding="utf-8")
+    notebook = v4.new_notebook(cells=[v4.new_code_cell(source) for source in sources])
+    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, home / name)
     (home / "progress.json").write_text("{}\n")
     return home
 
@@ -55,16 +42,13 @@ def jupyterlab(home: Path) -> Iterator[str]:
     address = f"http://127.0.0.1:{port}"
     try:
         for _ in range(240):
-            if server.poll() is not None:
-                break
             try:
                 urllib.request.urlopen(f"{address}/api", timeout=1).close()
                 break
             except OSError:
-                time.sleep(0.25)
+                time.sleep(0.25 if server.poll() is None else 0)
         else:
-            server.terminate()
-        assert server.poll() is None, f"JupyterLab did not start:\n{(home / 'lab.log').read_text()[-2000:]}"
+            raise AssertionError(f"JupyterLab did not start:\n{(home / 'lab.log').read_text()[-2000:]}")
         yield address
     finally:
         server.terminate()  # it shuts its kernels down first
@@ -83,7 +67,7 @@ def open_notebook(page, lab, name):
     page.locator("#jp-main-statusbar").get_by_text("| Idle").wait_for()  # the kernel has answered
 
 
-def run_all(page, lab, name, seconds=120):
+def run_all(page, lab, name):
     """Open a notebook, run all its cells, and fail on a cell that fails."""
     open_notebook(page, lab, name)
     page.get_by_role("menuitem", name="Run", exact=True).click()
@@ -91,7 +75,7 @@ def run_all(page, lab, name, seconds=120):
     page.wait_for_function(
         r"""() => {const p = [...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')];
             return p.length && p.every((x) => /\[\d+\]:/.test(x.textContent))}""",
-        timeout=1000 * seconds,
+        timeout=120_000,
     )
     failed = page.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr'] .ansi-red-fg")
     assert failed.count() == 0, failed.first.inner_text()
@@ -111,6 +95,14 @@ def run_cell(page, number, wait=True):
         arg=[number, before],
     )
     return cell.locator(".jp-OutputArea").inner_text()
+
+
+def close(page):
+    """Close the notebook and end its kernel."""
+    page.get_by_role("menuitem", name="File", exact=True).click()
+    page.get_by_text("Close and Shut Down Notebook").click()
+    page.locator(".jp-Dialog button.jp-mod-accept").click()
+    page.locator(".jp-NotebookPanel").wait_for(state="detached")
 
 
 def picture(canvas):

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 from in_lab import ROOT
 from on_page import page_of
-from on_site import serving
+from on_site import opening, serving
 
 from moe_tutorial.show import playground
 from moe_tutorial.show.web import read
@@ -151,20 +151,15 @@ class Opened:
 @contextmanager
 def visiting(chromium, pages):
     """A function that opens one of the pages; what goes wrong on any is an error at the end."""
-    contexts, wrong = [], []
+    visited = []
+    with opening(chromium, pages, ROOT) as open_page:
 
-    def visit(name="playground", fragment="", width=1280, height=900, **options):
-        contexts.append(chromium.new_context(viewport={"width": width, "height": height}, **options))
-        page = contexts[-1].new_page()
-        page.on("request", lambda r: r.url.startswith((pages, "data:", "blob:")) or wrong.append(f"asks {r.url}"))
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.goto(f"{pages}/{name}.html{fragment}")
-        return Opened(page).settle()
+        def visit(name="playground", fragment="", width=1280, **options):
+            visited.append(open_page(f"{name}.html{fragment}", viewport={"width": width, "height": 900}, **options))
+            return Opened(visited[-1]).settle()
 
-    yield visit
-    for context in contexts:
-        context.close()
-    assert wrong == []
+        yield visit
+    assert [page.wrong for page in visited if page.wrong] == []
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 from on_page import faults
 from playwright.sync_api import expect
+from sampled import sampled
 
 from moe_tutorial.course import guess, guesses, quiz, reveal, score_card
 from moe_tutorial.course.exercises import EXERCISES
@@ -45,11 +46,6 @@ def sixty(measured=60):
     )
 
 
-def chosen():
-    asked = guess("03.order", "How much?", choices=["not at all", "a little"])
-    return asked, reveal("03.order", "not at all")
-
-
 def card(page, label):
     return page.locator(".moe-ask", has_text=label)
 
@@ -68,31 +64,24 @@ def test_a_guess_is_locked_by_keyboard_and_set_beside_the_measurement(visit):
     slider = page.get_by_role("slider", name="In how many of the sixty?")
     expect(slider).to_be_focused()
     expect(slider).to_have_attribute("aria-valuetext", "move it")
+    page.get_by_role("button", name="Lock my guess").press("Enter")
+    expect(page.get_by_text("Choose an answer first.")).to_be_visible()
+    slider.focus()
     for _ in range(10):
         page.keyboard.press("ArrowLeft")
     expect(slider).to_have_attribute("aria-valuetext", "20 of 60")
+    expect(page.get_by_text("Choose an answer first.")).to_have_count(0)
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     told = card(page, "Guess first").get_by_role("status")
     expect(told).to_have_text("You said 20 of 60. Locked: the lesson answers further down.")
     expect(told).to_be_focused()
     expect(measured.get_by_role("status")).to_have_text("You said 20 of 60; it is 60 of 60.")
+    expect(measured.locator(".moe-answer")).to_have_text(["Nobody asked for this.", "See lesson 06."])
     assert page.get_by_role("slider").count() == page.get_by_role("button").count() == 0
     page.reload()
     expect(measured.get_by_role("status")).to_have_text("You said 20 of 60; it is 60 of 60.")
     assert page.get_by_role("button").count() == 0
-
-
-def test_a_slider_has_no_value_until_it_is_touched(visit):
-    page = visit(*sixty())
-    page.get_by_role("button", name="Lock my guess").click()
-    expect(page.get_by_text("Choose an answer first.")).to_be_visible()
-    page.get_by_role("slider").press("ArrowRight")
-    expect(page.get_by_text("Choose an answer first.")).to_have_count(0)
-    lock(page)
-    measured = card(page, "Your guess, measured")
-    expect(measured).to_contain_text("You said 30 of 60; it is 60 of 60.A surprise")
-    expect(measured.locator(".moe-answer")).to_have_text(["Nobody asked for this.", "See lesson 06."])
 
 
 def test_who_did_not_guess_is_led_there_or_shown_the_answer(visit):
@@ -103,8 +92,6 @@ def test_who_did_not_guess_is_led_there_or_shown_the_answer(visit):
     told = card(page, "Your guess, measured").get_by_role("status")
     expect(told).to_have_text("You made no guess here; it is 60 of 60.")
     expect(told).to_be_focused()
-    page.get_by_role("link", name="guess").click()
-    expect(page.get_by_role("slider")).to_be_focused()
 
 
 def test_each_site_of_a_host_keeps_its_own(visit):
@@ -143,7 +130,6 @@ def test_each_kind_of_question_is_answered_wrong_and_right(visit, small_quiz, ax
     one.get_by_label("that").check()
     says(one, "✓ Right. That.")
     expect(one.get_by_role("status")).to_be_focused()
-    assert one.get_by_label("this").is_disabled()
 
     says(two, "Type a number first, such as 0.25.")
     for text, said in (
@@ -157,10 +143,8 @@ def test_each_kind_of_question_is_answered_wrong_and_right(visit, small_quiz, ax
 
     says(three, "✗ Not so. Zero is least.")  # one, two, zero
     three.get_by_role("button", name="Move up: zero").press("Enter")
-    expect(page.get_by_text("zero: now 2 of 3.")).to_have_count(1)
     expect(three.get_by_role("button", name="Move up: zero")).to_be_focused()
     page.keyboard.press("Enter")
-    expect(three.get_by_role("button", name="Move down: zero")).to_be_focused()  # there is no further up
     says(three, "✓ Right. They grow.")
 
     four.get_by_label("dog").select_option("animal")
@@ -178,10 +162,11 @@ def test_each_kind_of_question_is_answered_wrong_and_right(visit, small_quiz, ax
     assert page.get_by_role("button").count() == 0
 
 
-def test_the_score_card_counts_what_this_browser_keeps_and_forgets_it_when_asked_twice(visit, small_quiz, axe):
+def test_the_score_card_counts_what_this_browser_keeps_and_forgets_it_when_asked_twice(visit, small_quiz):
     page = visit(score_card())
     assert page.locator("tr").count() == 0
-    other = visit(*sixty(30), *chosen(), small_quiz)
+    asked = guess("03.order", "How much?", choices=["not at all", "a little"])
+    other = visit(*sixty(30), asked, reveal("03.order", "not at all"), small_quiz)
     lock(other)
     other.get_by_label("a little").check()
     other.get_by_role("button", name="Lock my guess").click()
@@ -195,7 +180,6 @@ def test_the_score_card_counts_what_this_browser_keeps_and_forgets_it_when_asked
         ["05", "1 right", "–"],
         ["All", "1 right, 1 far off", "1 of 4 right, 1 at the first try"],
     ]
-    assert faults(page, axe, "main") == faults(other, axe, "main") == []
     page.get_by_role("button", name="Forget all of it").click()
     expect(page.locator("tr")).to_have_count(4)
     page.get_by_role("button", name="Forget it? Press again").click()
@@ -221,7 +205,9 @@ def handle(page, text):
     return page.get_by_role("button", name=f"Move: {text}", exact=True)
 
 
-@pytest.mark.parametrize("id", ["03.route", "03.my_mixture", "04.training_step", "10.fetched"])
+@pytest.mark.parametrize(
+    "id", sampled(["03.route", "03.my_mixture", "04.training_step", "10.fetched"], ["03.my_mixture"])
+)
 def test_a_puzzle_is_solved_by_keys(visit, id):
     page = visit(shuffled(id))
     told = page.locator(".moe-told")
@@ -252,10 +238,8 @@ def test_a_puzzle_is_solved_by_keys(visit, id):
 
 def test_lines_that_may_change_places_may(visit):
     page = visit(shuffled("04.training_step"))
-    order = [
-        "optimizer.zero_grad()",
-        *(text for text, _ in EXERCISES["04.training_step"].parts[1] if "zero" not in text),
-    ]
+    zero, others = "optimizer.zero_grad()", [text for text, _ in EXERCISES["04.training_step"].parts[1]]
+    order = [zero, *(text for text in others if text != zero)]
     for place, text in enumerate(order):
         for _ in range(lines(page).index(text) - place):
             handle(page, text).press("ArrowUp")
@@ -282,26 +266,22 @@ def test_a_line_follows_a_finger(visit):
     assert lines(page)[-2:] == [last, first]
 
 
-def test_lines_have_a_handle_and_a_cross_and_an_indent_only_where_there_is_a_choice(visit, axe):
-    page = visit(shuffled("03.route"), shuffled("03.my_mixture"), width=390, has_touch=True)
-    flat, nested = page.locator("main > div").all()
-    assert flat.locator("li button").count() == 2 * flat.locator("li").count()
-    handle(page, EXERCISES["03.my_mixture"].parts[1][0][0]).press("Delete")  # without the loop, all stands at the left
-    expect(nested.get_by_role("button", name="Indent:")).to_have_count(0)
+def test_a_tap_indents_a_line_only_where_python_leaves_a_choice(visit):
+    page = visit(shuffled("03.my_mixture"), width=390, has_touch=True)
+    loop = EXERCISES["03.my_mixture"].parts[1][0][0]
+    handle(page, loop).press("Delete")  # without the loop, all stands at the left
+    expect(page.get_by_role("button", name="Indent:")).to_have_count(0)
     page.get_by_role("button", name="Use:").click()
     for _ in range(5):
-        handle(page, EXERCISES["03.my_mixture"].parts[1][0][0]).press("ArrowUp")
-    first = lines(nested)
-    assert first[1].startswith("    ")  # below a colon Python leaves no choice
-    assert not first[2].startswith(" ")
-    expect(nested.locator("li").nth(1).get_by_role("button", name="Indent:")).to_have_count(0)
-    deeper = nested.locator("li").nth(2).get_by_role("button", name="Indent:")
+        handle(page, loop).press("ArrowUp")
+    _, below, second, *_ = lines(page)
+    assert below.startswith("    ")  # below a colon Python leaves no choice
+    expect(page.locator(".moe-lines li").nth(1).get_by_role("button", name="Indent:")).to_have_count(0)
+    deeper = page.locator(".moe-lines li").nth(2).get_by_role("button", name="Indent:")
     for indent in ("    ", ""):
         deeper.tap()
         expect(deeper).to_be_focused()
-        assert lines(nested)[2] == indent + first[2]
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert faults(page, axe, "main") == []
+        assert lines(page)[2] == indent + second
 
 
 def test_a_line_that_is_taken_by_a_tap_goes_where_the_next_tap_is(visit):

@@ -1,13 +1,10 @@
 """The page of all claims: each stored claim, a box that keeps the refuted beliefs, and an address of each claim."""
 
-from pathlib import Path
-
 import pytest
+from in_lab import ROOT
 from playwright.sync_api import expect
 
 from moe_tutorial.show.widgets.claim_list import stored
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +28,6 @@ def test_every_claim_is_there_and_the_box_keeps_the_refuted_beliefs(open_page, c
     page.get_by_label("only refuted beliefs").check()
     beliefs = ids(claims, refutes=True)
     assert shown(page) == beliefs
-    assert page.locator(".moe-claims h2:visible").count() == len({id[:2] for id in beliefs})
-    page.get_by_label("only refuted beliefs").uncheck()
-    assert shown(page) == ids(claims)
     assert page.wrong == []
 
 

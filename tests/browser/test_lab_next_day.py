@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from in_lab import move, open_notebook, run_all, run_cell, workspace_with
+from in_lab import close, move, open_notebook, run_all, run_cell, workspace_with
 from playwright.sync_api import expect
 
 CELLS = """
@@ -54,14 +54,6 @@ def save(page, file):
         if file.stat().st_mtime_ns != before:
             return
     raise AssertionError("it was not saved")
-
-
-def close(page):
-    """Close the notebook and end its kernel."""
-    page.get_by_role("menuitem", name="File", exact=True).click()
-    page.get_by_text("Close and Shut Down Notebook").click()
-    page.locator(".jp-Dialog button.jp-mod-accept").click()
-    page.locator(".jp-NotebookPanel").wait_for(state="detached")
 
 
 def asked(page):

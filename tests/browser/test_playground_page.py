@@ -6,9 +6,10 @@ import time
 
 import pytest
 import torch
-from on_page import FRAMES
-from playing import PRESETS, SETTLED, Opened, names, pages, visit, wide
+from on_page import FRAMES, faults
+from playing import SETTLED, Opened, names, pages, visit, wide
 from playwright.sync_api import expect
+from sampled import sampled
 
 from moe_tutorial.show import playground
 from moe_tutorial.show.widgets.cards import percent
@@ -16,31 +17,20 @@ from moe_tutorial.study.data import Dataset
 
 __all__ = ["pages", "visit", "wide"]  # fixtures
 MIXTURE = {"E": 5, "k": 2, "noise": 0.5, "balance": "switch", "data": "spirals"}
-TREE = {"node_balance": 0.3}
 # What the page shows must be what this computes, from the same settings and as many steps.
 ENGINE = """async ([settings, steps]) => {
   const { createMixture } = await import("/playground/mixture/model.js");
   const model = createMixture(settings);
   model.train(steps);
-  const { predicted, ...seen } = model.evaluate(), recent = model.recent();
-  const right = predicted.filter((c, i) => c === model.data.y[i]).length;
-  return { ...seen, shares: [...seen.shares], right, recent: [...recent.shares], gradient: recent.routerGradient };
+  const seen = model.evaluate();
+  return { ...seen, shares: [...seen.shares], gradient: model.recent().routerGradient };
 }"""
 ENGINE_OF_TREE = """async ([settings, steps]) => {
   const { createTree } = await import("/playground/tree/model.js");
   const tree = createTree(settings);
   tree.train(steps);
-  const { shares, nodes, soft, hard, predicted, dead, undecided } = tree.evaluate(), { path, leaf } = tree.inspect(0);
-  const count = (says) => says.filter((c, i) => c === tree.data.y[i]).length;
-  return { shares: [...shares], nodes: [...nodes], dead, undecided, soft: soft.accuracy, hard: hard.accuracy, path,
-    leaf, recent: [...tree.recent().shares], right: { soft: count(soft.predicted), hard: count(predicted) } };
-}"""
-KNOCKED = """async ([expert, steps]) => {
-  const { createMixture } = await import("/playground/mixture/model.js");
-  const model = createMixture({});
-  model.train(steps);
-  model.knock(expert, true);
-  return { loss: model.evaluate().loss };
+  const { shares, soft, hard, dead, undecided } = tree.evaluate();
+  return { shares: [...shares], dead, undecided, soft: soft.accuracy, hard: hard.accuracy };
 }"""
 NEAREST = """async ([i, across, down]) => {
   const { makeData } = await import("/playground/experiment/data.js");
@@ -54,30 +44,14 @@ def in_words(shares):
     return [percent(share) if share >= 0.01 else "dead" for share in shares]
 
 
-def alive(part, shares):
-    """As a picture's words list them, sorted."""
-    return sorted(f"{part} {e} {percent(share)}" for e, share in enumerate(shares) if share >= 0.01)
-
-
 def label(opened, picture):
     return opened.root.locator(f"[data-picture={picture}]").get_attribute("aria-label")
 
 
-def listed(words, after):
-    return sorted(words.split(after)[1].rstrip(".").split(", "))
-
-
-def trained(visit, settings):
-    fragment = "&".join(f"{name}={value}" for name, value in settings.items())
-    return visit(fragment=f"#{fragment}&steps=300")
-
-
 def test_the_numbers_shown_are_the_engines(visit):
-    opened = trained(visit, MIXTURE)
+    opened = visit(fragment="#E=5&k=2&noise=0.5&balance=switch&data=spirals&steps=300")
     truth = opened.page.evaluate(ENGINE, [MIXTURE, 300])
     assert opened.shares() == in_words(truth["shares"])
-    assert listed(label(opened, "regions"), "Shares of the points: ") == alive("expert", truth["shares"])
-    assert listed(label(opened, "shares"), "At the end: ") == alive("expert", truth["recent"])
     reads = opened.readouts()
     assert reads["Dead experts"] == f"{truth['dead']} of 5"
     assert reads["Right, held out"] == f"{100 * truth['accuracy']:.0f} %"
@@ -85,10 +59,9 @@ def test_the_numbers_shown_are_the_engines(visit):
     assert reads["Specialisation"] == f"{truth['nmi']:.2f} NMI"
     gradient = re.search(r"Router gradient ([\d.]+),", opened.root.locator(".pg-more").text_content())[1]
     assert float(gradient) == pytest.approx(truth["gradient"], abs=5e-4)
-    assert opened.root.get_by_text(f"Together they get {truth['right']} of 512 right").count() == 1
 
 
-@pytest.mark.parametrize("steps", [63, 300, 600])
+@pytest.mark.parametrize("steps", [63, 600])
 def test_the_shares_are_called_near_equal_only_if_each_is(visit, steps):
     words = label(visit(fragment=f"#preset=rules&steps={steps}"), "shares")
     shares = {who: float(share) for who, share in re.findall(r"(expert \d) ([\d.]+) %", words)}
@@ -97,25 +70,16 @@ def test_the_shares_are_called_near_equal_only_if_each_is(visit, steps):
 
 
 def test_the_numbers_shown_of_a_tree_are_the_engines(visit):
-    opened = trained(visit, {"layer": "tree"} | TREE)
-    truth = opened.page.evaluate(ENGINE_OF_TREE, [TREE, 300])
+    opened = visit(fragment="#layer=tree&node_balance=0.3&steps=300")
+    truth = opened.page.evaluate(ENGINE_OF_TREE, [{"node_balance": 0.3}, 300])
     assert opened.shares() == in_words(truth["shares"])
     captions = opened.root.locator(".pg-cap").all_inner_texts()
     assert [text.split("\n")[-1] for text in captions] == in_words(truth["shares"])
-    assert listed(label(opened, "regions"), "points: ") == alive("leaf", truth["shares"])
-    assert listed(label(opened, "shares"), "end: ") == alive("leaf", truth["recent"])
-    flow = label(opened, "flow")
-    asked = re.findall(r"Question (\w) is put to ([\d.]+ %)", flow)
-    assert asked == [("ABCDEFG"[n], percent(share)) for n, share in enumerate(truth["nodes"]) if share >= 0.01]
-    way = ", ".join("ABCDEFG"[n] for n in truth["path"])
-    assert flow.endswith(f"goes down {way} to leaf {truth['leaf']}.")
     reads = opened.readouts()
     assert reads["Dead leaves"] == f"{truth['dead']} of 8"
     assert reads["Right, one leaf"] == f"{100 * truth['hard']:.0f} %"
     assert reads["Right, all mixed"] == f"{100 * truth['soft']:.0f} %"
     assert reads["Undecided"] == f"{truth['undecided'] / math.log(2):.2f} of 1"
-    assert opened.root.get_by_text(f"Hard, one leaf each: {truth['right']['hard']} of 512 right").count() == 1
-    assert opened.root.get_by_text(f"Soft, all leaves mixed: {truth['right']['soft']} of 512 right").count() == 1
 
 
 def test_the_other_kind_begins_with_its_own_experiment_or_with_the_same_points(wide):
@@ -125,70 +89,25 @@ def test_the_other_kind_begins_with_its_own_experiment_or_with_the_same_points(w
     assert wide.root.get_by_label("Experiment", exact=True).locator("option:enabled").all_inner_texts() == names("tree")
     wide.choose("Points", "checkerboard").press("Learning rate", "ArrowLeft")
     wide.page.wait_for_function("location.hash.includes('rate=0.018')")
-    wide.settle()
-    points = label(wide, "mixture")
     wide.button("Mixture").click()
     wide.page.wait_for_function("location.hash === '#data=checkerboard&rate=0.018'")
-    assert label(wide, "mixture") != points
-    assert wide.root.get_by_label("Gate").is_visible()
-    assert wide.slider("Depth").is_hidden()
-
-
-def test_a_deeper_tree_has_more_leaves_and_asks_its_point_more(wide):
-    wide.preset("A tree of eight leaves")
-    assert wide.root.locator(".pg-point tbody tr").count() == 4  # three questions and a leaf
-    wide.press("Depth", "ArrowRight").settle()
-    wide.page.wait_for_function("document.querySelectorAll('.moe-shares li').length === 16")
-    assert wide.settle().root.locator(".pg-point tbody tr").count() == 5
-
-
-def test_each_preset_is_in_the_menu_with_a_story_and_a_link(wide):
-    for known in PRESETS:
-        wide.preset(known["name"])
-        assert wide.experiment() == known["name"]
-        plays = "goal" not in known
-        assert wide.hash() == f"#preset={known['id']}{'&steps=600' if plays else ''}"
-        assert wide.step() == (600 if plays else known.get("from", 0))
 
 
 def test_what_was_changed_can_be_chosen_afresh_by_keys_too(wide):
-    first, second = names("mixture")[:2]
+    first = names("mixture")[0]
     menu = wide.preset(first).root.get_by_label("Experiment", exact=True)
-    own = menu.locator("option:disabled")
-    shares = wide.shares()
-    assert own.evaluate("option => option.hidden")
     wide.press("Learning rate", "End").button("Step").click()  # on the way: it is still that experiment
     wide.until("step === 601").settle()
     assert wide.experiment() == f"{first}, changed"
     wide.begins(lambda: wide.choose("Experiment", first))
     assert (wide.experiment(), wide.step()) == (first, 0)
-    assert wide.preset(first).shares() == shares
     wide.press("Experts, E", "ArrowRight").settle()  # another start
     assert wide.experiment() == "your own settings"
     menu.focus()
     for _ in range(3):  # each key starts one
         wide.page.keyboard.press("ArrowDown")
-    wide.settle()
-    assert wide.experiment() == names("mixture")[2]
-    assert wide.step() == 0
-    assert menu.evaluate("menu => menu === document.activeElement")
-    wide.begins(lambda: wide.page.keyboard.press("ArrowUp"))
-    assert wide.experiment() == second
-
-
-def test_a_link_is_an_experiment(wide, visit):
-    wide.preset("Bring the dead back")
-    wide.press("Experts, E", "ArrowLeft", 2).settle()
-    wide.press("Chosen per point, k", "ArrowRight").press("Point", "ArrowRight", 7)
-    wide.choose("Gate", "sigmoid_topk").knock(2)
-    wide.press("Learning rate", "ArrowLeft").settle()
-    wide.button("Step").click()
-    wide.until("step === 501").settle()
-    wide.page.wait_for_function("location.hash.includes('steps=501')")
-    again = visit(fragment=wide.hash())
-    assert again.step() == 501
-    assert again.screen() == wide.screen()
-    assert wide.link() == wide.page.url
+    assert (wide.settle().experiment(), wide.step()) == (names("mixture")[2], 0)
+    expect(menu).to_be_focused()
 
 
 def test_what_a_link_cannot_say_falls_back_with_a_notice_and_an_anchor_is_no_experiment(wide):
@@ -205,16 +124,12 @@ def test_what_a_link_cannot_say_falls_back_with_a_notice_and_an_anchor_is_no_exp
     assert notice.is_hidden()
 
 
-def test_one_explanation_is_open_at_a_time_and_closes_by_a_key_or_a_click_elsewhere(wide):
+def test_one_explanation_is_open_at_a_time_and_closes_by_a_key(wide):
     asked, shown = wide.root.get_by_label("What am I looking at?"), wide.root.locator(".pg-what[open]")
     for number in (0, 1):
-        asked.nth(number).click()
+        asked.nth(number).press("Enter")
         expect(shown).to_have_count(1)
     wide.page.keyboard.press("Escape")
-    expect(shown).to_have_count(0)
-    asked.first.press("Enter")
-    expect(shown).to_have_count(1)
-    wide.root.locator(".pg-message").click()
     expect(shown).to_have_count(0)
 
 
@@ -222,7 +137,7 @@ def test_a_click_inspects_the_nearest_point_and_explains_it(visit):
     opened = visit(fragment="#preset=rules&steps=300")
     canvas, tip = opened.root.locator("[data-picture=regions]"), opened.root.locator(".pg-tip")
     assert tip.is_hidden()
-    for across, down in ((0.1, 0.1), (0.9, 0.1), (0.1, 0.9), (0.9, 0.9)):
+    for across, down in ((0.1, 0.1), (0.9, 0.1)):
         canvas.scroll_into_view_if_needed()
         box = canvas.bounding_box()
         canvas.click(position={"x": across * box["width"], "y": down * box["height"]}, force=True)
@@ -243,24 +158,8 @@ def test_an_expert_can_be_knocked_out_and_comes_back(wide):
     bar.press("Enter")
     wide.page.wait_for_function("document.querySelector('.moe-shares').innerText.includes('out')")
     assert wide.settle().shares()[best] == "out"
-    # Nothing has been trained since, and the titles of the training say so.
-    pictures = {name: label(wide, name) for name in ("shares", "loss")}
-    assert "Until the change: " in pictures["shares"]
-    was, now = re.search(r"The loss was (\d+\.\d+); since the change it is (\d+\.\d+)", pictures["loss"]).groups()
-    truth = wide.page.evaluate(KNOCKED, [best, 600])
-    assert float(now) == pytest.approx(truth["loss"], abs=0.006)
-    assert float(now) > float(was)
     wide.knock(best)
     assert wide.settle().shares() == shares
-    wide.button("Step").click()
-    wide.until("step === 601").settle()
-    assert "change" not in label(wide, "shares") + label(wide, "loss")
-    last = max(range(8), key=lambda e: e != best and float(shares[e].split()[0]) if "%" in shares[e] else 0)
-    for expert in range(8):
-        if expert != last:
-            wide.knock(expert)
-    wide.settle().root.locator(".pg-usage li button").nth(last).evaluate("bar => bar.click()")  # one has to stay
-    assert wide.settle().shares() == ["100 %" if expert == last else "out" for expert in range(8)]
 
 
 @pytest.mark.parametrize(
@@ -273,8 +172,6 @@ def test_an_expert_can_be_knocked_out_and_comes_back(wide):
 def test_axe_finds_nothing_with_everything_open(visit, axe, fragment, width, theme):
     opened = visit(fragment=fragment, width=width, has_touch=width == 360)
     opened.page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
-    if width == 360:
-        opened.root.locator(".pg-controls summary").first.click()
     opened.root.locator("[data-picture=regions]").click(position={"x": 60, "y": 60})
     opened.more().button("Take a tour").click()
     opened.button("Copy as PyTorch").click()
@@ -282,11 +179,7 @@ def test_axe_finds_nothing_with_everything_open(visit, axe, fragment, width, the
     opened.settle()
     # A colour on its way to another is nobody's to judge.
     opened.page.evaluate("Promise.allSettled(document.getAnimations().map((moving) => moving.finished))")
-    opened.page.evaluate(axe)
-    found, passed = opened.page.evaluate("axe.run('.moe-root').then((r) => [r.violations, r.passes.length])")
-    assert [(rule["id"], [node["html"][:120] for node in rule["nodes"]][:3]) for rule in found] == []
-    assert passed > 15
-    assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
+    assert faults(opened.page, axe, ".moe-root") == []
 
 
 def test_two_on_a_page_do_not_disturb_each_other(visit):
@@ -294,14 +187,12 @@ def test_two_on_a_page_do_not_disturb_each_other(visit):
     second = Opened(first.page, 1)
     first.page.evaluate("scrollTo(0, document.body.scrollHeight)")  # off-screen it would wait
     second.settle()
-    assert (first.step(), second.step()) == (0, 0)
     second.fast()
-    at, pictures = first.hash(), first.pictures()
+    shown = first.hash(), first.pictures()
     second.button("Play").click()
     first.page.wait_for_function("document.querySelectorAll('.moe-root')[1].dataset.step === '600'")  # its end
     second.settle().choose("Points", "spirals").settle()
-    assert (first.step(), first.hash(), first.pictures()) == (0, at, pictures)
-    assert re.search("gate=hash&steps=[0-9]+$", second.link())
+    assert (first.step(), (first.hash(), first.pictures())) == (0, shown)
     ids = first.page.evaluate("[...document.querySelectorAll('[id]')].map((n) => n.id)")
     assert len(ids) == len(set(ids))
 
@@ -328,12 +219,6 @@ def test_what_nobody_sees_does_not_compute(visit):
     assert stands_still()
     page.evaluate(hide % "false" + tell)
     assert not stands_still()
-    opened.button("Pause").press("Space")
-    assert stands_still()
-    opened.button("Play").press("Space")
-    assert not stands_still()
-    page.evaluate("stop()")
-    assert stands_still()
 
 
 def test_with_reduced_motion_the_picture_changes_twice_a_second(visit):
@@ -357,7 +242,7 @@ def test_ones_own_points_are_learnt_in_the_page(show):
     assert page.locator(".pg-points").is_hidden()  # they cannot be changed
 
 
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("width", sampled([390, 1280], [390]))
 def test_the_tour_goes_by_keys_and_stays_in_sight(visit, width):
     opened = visit(width=width)
     opened.more().button("Take a tour").press("Enter")
@@ -368,13 +253,3 @@ def test_the_tour_goes_by_keys_and_stays_in_sight(visit, width):
         expect(opened.root.get_by_role("button", name="Done" if stop == 7 else "Next", exact=True)).to_be_in_viewport()
         opened.page.keyboard.press("Enter")
     expect(opened.root.get_by_role("dialog", name="A tour")).to_be_hidden()
-
-
-def test_in_a_lesson_most_pictures_are_folded(show, monkeypatch):
-    monkeypatch.setenv("MOE_SITE", "1")
-    page = show(playground())
-    opened = Opened(page).settle()
-    assert opened.button("Take a tour").is_visible()
-    assert not page.locator(".pg-experts").is_visible()
-    opened.root.get_by_text("Look closer").click()
-    assert page.locator(".pg-experts").is_visible()

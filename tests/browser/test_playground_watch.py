@@ -13,7 +13,7 @@ from sampled import sampled
 
 __all__ = ["pages", "visit", "wide"]  # fixtures
 WATCHED = [known for known in PRESETS if "goal" not in known]
-A_FEW = [known for known in WATCHED if known["id"] in ("rules", "kill", "leaves")]
+A_FEW = [known for known in WATCHED if known["id"] in ("kill", "leaves")]
 NAMES = {known["id"]: known["name"] for known in PRESETS}
 
 
@@ -47,16 +47,6 @@ def test_what_follows_a_preset_is_asked_computed_and_replayed_by_its_link(wide, 
     assert again.screen() == wide.screen()
 
 
-def test_what_follows_waits_until_there_is_something_to_change(visit):
-    opened = visit(fragment="#preset=rules")
-    then = opened.root.locator(".pg-then")
-    assert then.is_hidden()
-    opened.button("Step").click()
-    opened.until("step === 1").settle()
-    then.click()
-    opened.until("step > 5")
-
-
 def test_the_pace_is_kept_and_can_be_changed(visit):
     opened = visit(fragment="#E=4&steps=0")
     assert opened.root.get_by_label("Pace", exact=True).input_value() == "60"
@@ -81,27 +71,16 @@ def test_one_can_go_back_to_any_step_and_play_the_same_again(wide, visit):
     assert wide.slider("Noise on the logits").get_attribute("aria-valuetext") == "2.0"
     there = visit(fragment=wide.hash())
     assert (there.step(), there.bars(), there.readouts()) == (333, wide.bars(), wide.readouts())
-    assert wide.root.locator(".pg-marks i").count() == 1
     wide.button("Play").click()  # with the change at 600, as before
     wide.until("step === 1200").settle()
     assert (wide.bars(), wide.readouts()) == end
-    slider.fill("100")
-    wide.until("step === 100").press("Learning rate", "ArrowLeft").settle()  # another way from here
-    assert slider.get_attribute("aria-valuetext") == "100 of 100"
-    assert wide.hash().endswith("&steps=100&then=100:rate:0.018")
 
 
-def test_a_change_at_the_beginning_is_how_it_begins(wide):
-    wide.page.evaluate("location.hash = '#E=5&steps=0'")
-    wide.page.wait_for_function("document.querySelectorAll('.moe-shares li').length === 5")
-    wide.settle().press("Noise on the logits", "ArrowRight").settle()
-    wide.page.wait_for_function("location.hash === '#E=5&noise=0.1'")
-
-
-def test_the_link_copied_in_training_is_of_the_experiment_on_the_screen(visit):
+def test_an_experiment_waits_for_play_and_its_address_and_its_link_are_right_in_training(visit):
     opened = visit(fragment="#preset=rules&steps=52")
     opened.choose("Experiment", NAMES["revive"])
-    opened.page.wait_for_function("document.querySelector('.pg-share input').value.includes('preset=revive')")
+    opened.page.wait_for_function("location.hash === '#preset=revive'")
+    assert opened.settle().step() == 0
     opened.button("Play").click()
     opened.until("step > 5").button("Copy").click()
     opened.root.get_by_text(re.compile("link copied|copy the link")).wait_for()
@@ -110,33 +89,19 @@ def test_the_link_copied_in_training_is_of_the_experiment_on_the_screen(visit):
     assert fragment == f"preset=revive&steps={steps}"
     assert 5 < steps <= opened.step() < 600  # it still trains
     assert visit(fragment=f"#{fragment}").step() == steps
+    opened.choose("Gate", "hash")
+    opened.page.wait_for_function("location.hash.endsWith(':gate:hash')")
     opened.button("Pause").click()
     assert opened.settle().link() == opened.page.url
-
-
-def test_an_experiment_waits_for_play_and_the_address_names_it_at_once(visit):
-    opened = visit(fragment="#preset=rules&steps=52")
-    opened.choose("Experiment", NAMES["penalty"])
-    opened.page.wait_for_function("location.hash === '#preset=penalty'")
-    assert opened.settle().step() == 0
-    opened.button("Play").click()
-    opened.until("step > 20")
-    assert opened.hash() == "#preset=penalty"
-    opened.choose("Gate", "hash")
-    opened.page.wait_for_function("location.hash.endsWith(':gate:hash')")  # it still trains
-    opened.preset(NAMES["seven"])
-    assert opened.hash() == "#preset=seven"
 
 
 def test_a_run_with_too_many_changes_says_so_instead_of_a_wrong_link(visit):
     words = ",".join(f"1:noise:{i % 30 / 10}" for i in range(290))
     opened = visit(fragment=f"#steps=300&then={words}")
-    kept = opened.hash()
-    assert len(kept) > 1980
+    assert len(opened.hash()) > 1980
     opened.press("Noise on the logits", "End").press("Learning rate", "Home").settle()
     assert opened.link().startswith("More was changed on the way than a link can hold.")
     assert opened.button("Copy").is_disabled()
-    assert len(opened.hash()) >= len(kept)  # the last that fitted
     opened.button("Reset").click()
     assert opened.settle().link().startswith("http")
 
@@ -149,8 +114,7 @@ def test_a_challenge_is_scored_by_the_run_and_its_link_is_the_result(wide, visit
     assert opened.step() == 600
     score = opened.root.locator(".pg-score")
     assert score.inner_text().startswith("Dead: 7.")
-    for fixed in ("Experts, E", "Neurons per expert", "Seed", "Checkerboard"):
-        assert opened.root.get_by_label(fixed, exact=True).is_disabled()
+    assert opened.slider("Experts, E").is_disabled()
     opened.press("Noise on the logits", "Home")
     opened.root.get_by_label("Balanced by").select_option("switch")
     opened.press("Coefficient", "ArrowRight", 4).settle()
@@ -158,8 +122,7 @@ def test_a_challenge_is_scored_by_the_run_and_its_link_is_the_result(wide, visit
     opened.page.wait_for_function("document.querySelector('.pg-score').textContent.startsWith('✓')")
     opened.settle()
     assert "Your score: 600 steps" in score.inner_text()
-    assert opened.step() == 1200  # it has stopped there
-    assert opened.hash() == WON
+    assert opened.hash() == WON  # it has stopped at step 1200
     won = "Object.fromEntries(Object.entries(localStorage).filter(([key]) => key.includes(' challenge ')))"
     assert opened.page.evaluate(won) == {"moe / challenge 06.seven": '{"won":1200,"score":600}'}
     again = visit(fragment=WON)
@@ -167,9 +130,6 @@ def test_a_challenge_is_scored_by_the_run_and_its_link_is_the_result(wide, visit
     assert again.screen() == opened.screen()
     forged = visit(fragment=WON.replace("1200", "1180"))
     assert "✓" not in forged.root.locator(".pg-score").inner_text()
-    again.button("Reset").click()
-    again.until("step === 600").settle()
-    assert again.hash() == "#preset=seven"
 
 
 def test_a_challenge_that_is_not_reached_in_time_says_so(visit):
@@ -185,7 +145,6 @@ def test_the_run_goes_along_as_pytorch(visit):
     script = opened.root.get_by_label("The script", exact=True).input_value()
     assert f"The run in the page: {opened.page.url}\n" in script
     settings = ast.literal_eval(script.partition("settings = ")[2].partition("\n}\n")[0] + "\n}")
-    assert settings["steps"] == 700
     assert settings["changes"] == [(600, "balance", "switch"), (600, "coefficient", 1), (650, "out", [3])]
 
 

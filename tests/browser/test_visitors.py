@@ -1,4 +1,4 @@
-"""What the site does for visitors: a front page that types, a search that knows other names, paper, no JavaScript."""
+"""What the site does for visitors: a search that knows other names, paper, no JavaScript."""
 
 import re
 
@@ -18,21 +18,14 @@ SEARCHES = {
 }
 
 
-def test_the_front_page_types_itself_and_is_the_same_without_javascript(open_page):
-    page = open_page("index.html")
-    page.locator(".moe-late[data-mounted]").wait_for()
-    area = page.get_by_role("textbox")
-    begun = area.input_value()
-    page.wait_for_function("n => document.querySelector('textarea').value.length > n + 2", arg=len(begun))
-    area.press_sequentially("7*8=")
-    assert area.input_value().endswith("7*8=")
+def test_the_front_page_is_the_same_without_javascript(open_page):
     drawn, stood = (
         open_page("index.html", **how) for how in ({"reduced_motion": "reduce"}, {"java_script_enabled": False})
     )
     drawn.locator(".moe-late[data-mounted]").wait_for()
     for parts in (".moe-late .moe-title", ".moe-live-cell", ".moe-live-tile", ".moe-live-goes"):
         assert stood.locator(parts).all_inner_texts() == drawn.locator(parts).all_inner_texts() != []
-    assert drawn.wrong == page.wrong == []
+    assert drawn.wrong == []
 
 
 def test_a_link_to_an_experiment_opens_it(open_page, site):
@@ -59,9 +52,8 @@ def test_a_search_by_the_fields_words_finds_the_lesson(open_page, scheme):
         assert any(address.startswith(f"{lesson}.html") for address in found[:5]), found
         pages = [address.split(".html")[0] for address in found]
         assert len(pages) == len(set(pages))
-        excerpts = page.locator("ul.search li p.context").all_inner_texts()
-        assert len(excerpts) == (len(found) if scheme == "http" else 0)  # a file may not read other files
-        assert not any("import torch" in text for text in excerpts)
+        excerpts = page.locator("ul.search li p.context").count()
+        assert excerpts == (len(found) if scheme == "http" else 0)  # a file may not read other files
         assert page.wrong == []
 
 
@@ -70,7 +62,6 @@ def test_a_search_for_a_number_leads_to_the_claim(open_page):
     page.get_by_text("Search finished").wait_for()
     (result,) = page.locator("ul.search li a").all()
     assert result.inner_text() == "07 Balance: claim 07.9"
-    expect(page.locator("ul.search li p.context")).to_contain_text("expert choice is more than three points less")
     result.click()
     claim = page.locator("#claim-07-9")
     expect(claim).to_be_in_viewport()
@@ -79,7 +70,6 @@ def test_a_search_for_a_number_leads_to_the_claim(open_page):
 
 def test_a_term_says_what_it_means_without_a_click_and_leads_to_the_glossary(open_page):
     page = open_page("03_router.html")
-    assert page.locator(":is(h1, h2, h3, pre, .moe-claim) a.moe-term").count() == 0
     term, note = page.locator("a.moe-term[href$='#term-gate-weight']"), page.locator(".moe-meaning")
     term.hover()
     expect(note).to_have_text(term.evaluate("term => term.ariaDescription"))
@@ -91,10 +81,7 @@ def test_a_term_says_what_it_means_without_a_click_and_leads_to_the_glossary(ope
     for key in ("Tab", "Shift+Tab"):
         page.keyboard.press(key)
     expect(note).to_be_visible()
-    page.keyboard.press("Escape")
-    expect(note).to_have_count(0)
-    for _ in range(2):  # the first shows it again
-        page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
     page.wait_for_url("**/glossary.html#term-gate-weight")
     assert page.locator("dt:target").inner_text() == "gate weight"
 
@@ -179,23 +166,6 @@ def test_what_answers_two_guesses_stays_hidden_until_both_are_answered(open_page
     expect(code).to_be_visible()
 
 
-def test_one_card_asks_and_says_what_was_measured_and_shows_what_was_hidden(open_page):
-    page = open_page("05_collapse.html")
-    card, hidden = page.locator("[id='guess-05.sixty']"), page.locator(".moe-veil-05-sixty").first
-    expect(hidden).to_be_hidden()
-    card.get_by_role("slider").press("End")
-    card.get_by_role("button", name="Lock my guess").click()
-    expect(card.get_by_role("status")).to_have_text("You said 60 of 60; it is 60 of 60.")
-    expect(card.get_by_role("status")).to_be_focused()
-    expect(card).to_contain_text("✓ Right.")
-    expect(card.locator(".moe-answer").first).to_contain_text("the loss only asked for better answers")
-    expect(hidden).to_be_visible()
-    expect(page.get_by_text("60 of 60; it is")).to_have_count(1)
-    page.reload()
-    expect(card).to_contain_text("✓ Right.")
-    assert page.wrong == []
-
-
 @pytest.mark.parametrize("java_script_enabled", [True, False])
 def test_one_switch_shows_the_code_that_measures_and_draws(open_page, java_script_enabled):
     page = open_page("05_collapse.html", java_script_enabled=java_script_enabled)
@@ -207,20 +177,3 @@ def test_one_switch_shows_the_code_that_measures_and_draws(open_page, java_scrip
     assert code.count() > 5
     switch.press("Space")
     expect(code).to_have_count(0)
-
-
-def test_the_table_of_contents_follows_and_the_sidebar_opens_at_its_top(open_page):
-    page = open_page("05_collapse.html", viewport={"width": 1280, "height": 600})
-    now = page.locator(".page-toc a[aria-current]")
-    heads = page.locator("article h2")
-    titles = [title.removesuffix("#") for title in heads.all_inner_texts()]
-    for place in (2, 4, 3, 0):  # down and up
-        heads.nth(place).evaluate("head => scrollTo(0, head.getBoundingClientRect().top + scrollY + 20)")
-        expect(now).to_have_text([titles[place]])
-    page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
-    expect(now).to_have_text([titles[-1]])
-    page.locator(".bd-sidebar-primary").evaluate("bar => (bar.scrollTop = bar.scrollHeight)")
-    page.locator("nav.bd-links a[href='glossary.html']").click()
-    page.wait_for_url("**/glossary.html")
-    page.wait_for_load_state()
-    assert page.locator(".bd-sidebar-primary").evaluate("bar => bar.scrollTop") == 0

@@ -9,8 +9,6 @@ from in_lab import picture
 from on_page import FRAMES
 
 from moe_tutorial.show.regions import explore_router, grid, watch_training, watch_usage
-from moe_tutorial.show.widgets.sweep import sweep
-from moe_tutorial.show.widgets.token_path import token_path
 
 POINTS = torch.rand(100, 2, generator=torch.Generator().manual_seed(0)) * 2 - 1
 LABELS = torch.arange(100) % 10
@@ -82,8 +80,6 @@ def test_films_show_the_shares_that_were_recorded(show):
         page.get_by_role("slider", name="Step").fill(str(step))
         assert title(page).startswith(f"By step {100 * step} expert 3 takes {share} % of the choices, up from 13 %")
         assert page.locator(".moe-shares li").nth(3).inner_text().split() == ["3", str(share), "%"]
-    assert "expert 3 56 %" in page.locator("canvas").first.get_attribute("aria-label")
-    assert page.get_by_text("Loss 0.50, from 0.08").count() == 1
 
 
 def test_training_plays_only_when_asked_and_in_leaps_with_reduced_motion(show):
@@ -92,29 +88,15 @@ def test_training_plays_only_when_asked_and_in_leaps_with_reduced_motion(show):
     page.evaluate("""() => {
       const title = document.querySelector(".moe-title");
       window.titles = [];
-      const note = () => titles.push(title.textContent);
-      new MutationObserver(note).observe(title, { childList: true });
+      new MutationObserver(() => titles.push(title.textContent)).observe(title, { childList: true });
     }""")
-    for _ in range(2):
-        page.evaluate(FRAMES)
+    page.evaluate(FRAMES)
     assert page.evaluate("titles") == []
     page.get_by_role("button", name="Play").click()
     page.get_by_role("button", name="Play").wait_for()  # it says Pause while it plays
     first, last = page.evaluate("titles")  # nothing of the nine frames between
     assert first.startswith("At step 0")
     assert last == at_end
-
-
-def test_a_stored_sweep_moves_without_a_kernel_and_one_that_is_not_stored_has_no_dead_control(show, monkeypatch):
-    for site, moves in (("1", True), ("", False)):
-        monkeypatch.setenv("MOE_SITE", site)
-        page = show(sweep(lambda a, b: f"<p>{a} and {b}</p>", a=[1, 2], b=("Second", [3, 4, 5])))
-        assert page.locator(".moe-out").inner_text() == "1 and 3"
-        assert page.get_by_role("slider").count() == 2 * moves
-        if moves:
-            page.get_by_role("slider", name="Second").press("End")
-            assert page.locator(".moe-out").inner_text() == "1 and 5"
-            assert page.get_by_role("slider", name="Second").get_attribute("aria-valuetext") == "5"
 
 
 def test_a_film_plays_once_from_step_0_when_it_comes_into_sight(show):
@@ -129,18 +111,6 @@ def test_a_film_plays_once_from_step_0_when_it_comes_into_sight(show):
         page.set_viewport_size({"width": 1280, "height": height})
         page.evaluate(FRAMES)
     assert title(page) == at_end
-
-
-def test_the_bars_of_a_tokens_path_are_bars_on_a_phone(page):
-    logits = torch.tensor([[2.0, 1.0, 0.0, -1.0]])
-    probs = logits.softmax(-1)
-    routing = SimpleNamespace(logits=logits, probs=probs, indices=torch.tensor([[0, 1]]), weights=probs[:, :2])
-    page.set_viewport_size({"width": 390, "height": 800})
-    page.set_content(token_path(routing, image=torch.eye(8))._repr_html_())
-    widths = page.locator(".moe-rows i").evaluate_all("bars => bars.map((bar) => bar.getBoundingClientRect().width)")
-    assert widths[0] > 48
-    assert [width / widths[0] for width in widths] == pytest.approx((probs / probs.max())[0].tolist(), abs=0.02)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_paper_shows_a_films_last_step(show):

@@ -32,8 +32,6 @@ def right(id: str) -> Callable:
     return register
 
 
-def gather() -> None:
-    """Fill both lists."""
-    for path in sorted((Path(__file__).parent / "other_answers").glob("lesson_*.py")):
-        spec = importlib.util.spec_from_file_location(f"other_{path.stem}", path)
-        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+for path in sorted((Path(__file__).parent / "other_answers").glob("lesson_*.py")):
+    spec = importlib.util.spec_from_file_location(f"other_{path.stem}", path)
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))

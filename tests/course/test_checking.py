@@ -1,14 +1,11 @@
 """What `check` says, with which function a lesson goes on, and what is kept of the tries."""
 
-import sys
-
 import pytest
 
-from moe_tutorial import course
 from moe_tutorial.course import check, checking, solution
 from moe_tutorial.course.exercises import EXERCISES
 from moe_tutorial.course.progress import storage
-from moe_tutorial.course.progress.file import FILE, progress
+from moe_tutorial.course.progress.file import progress
 
 ID = "03.topk_then_softmax"
 EXERCISE = EXERCISES[ID]
@@ -26,16 +23,7 @@ UNKNOWN = answer("return logits")
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch):
-    monkeypatch.setattr(storage, "_in_kernel", {})
     monkeypatch.setattr(checking, "_told", {})
-    monkeypatch.delenv("NBGRADER_EXECUTION", raising=False)
-
-
-@pytest.fixture
-def workspace(tmp_path, monkeypatch):
-    monkeypatch.delenv("MOE_SITE", raising=False)
-    (tmp_path / FILE).write_text("{}\n")
-    monkeypatch.chdir(tmp_path)
 
 
 def test_a_right_answer_goes_on(capsys):
@@ -128,14 +116,3 @@ def test_in_jupyterlab_it_is_a_panel_with_the_same_text(monkeypatch, capsys):
 def test_an_unknown_exercise_names_those_that_there_are():
     with pytest.raises(LookupError, match=r"there is no exercise '03\.mixture'; there are .*03\.my_mixture"):
         check("03.mixture", RIGHT)
-
-
-def test_the_command_line_does_without():
-    """`course` itself loads nothing; the names come when they are asked for."""
-    assert course.check is check
-    assert not hasattr(course, "nonsense")
-    import subprocess
-
-    code = "import sys, moe_tutorial.tools.__main__; print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"

@@ -67,9 +67,3 @@ def test_a_file_of_it_goes_into_a_learners_block_as_the_lesson_says(folder):
     mine = my_moe(until="14")
     for n, layer in enumerate(model.model.layers):
         torch.testing.assert_close(mine.load_block(weights, config, layer=n)(x), layer.mlp(x[None])[0])
-
-
-def test_without_one_it_says_how(cell, monkeypatch, capsys):
-    monkeypatch.delenv("MOE_WEIGHTS", raising=False)
-    exec(cell, {"os": os, "torch": torch})
-    assert "MOE_WEIGHTS=" in capsys.readouterr().out

@@ -10,19 +10,11 @@ from moe_tutorial.course.progress.file import FILE, progress
 
 
 @pytest.fixture(autouse=True)
-def nothing_kept(tmp_path, monkeypatch):
-    """A folder that is no workspace, and a kernel that has just started."""
-    monkeypatch.delenv("MOE_SITE", raising=False)
+def folder(tmp_path, monkeypatch):
+    """It is no workspace, and nothing was asked in it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(guesses, "_asked", {})
-    monkeypatch.setattr(storage, "_in_kernel", {})
     return tmp_path
-
-
-@pytest.fixture
-def workspace(nothing_kept):
-    (nothing_kept / FILE).write_text("{}\n")
-    return nothing_kept
 
 
 def sixty():
@@ -45,11 +37,11 @@ def test_a_measurement_gets_the_form_of_its_guess():
     assert repr(reveal("02.best", "oracle", says="It knows.")) == "Measured: oracle. It knows."
 
 
-def test_without_a_workspace_the_kernel_keeps_it_and_nothing_is_written(nothing_kept):
+def test_without_a_workspace_the_kernel_keeps_it_and_nothing_is_written(folder):
     sixty().stored = {"said": 20}
     assert sixty().stored == {"said": 20}
     assert reveal("05.sixty", 60).stored == {"said": 20}
-    assert list(nothing_kept.iterdir()) == []
+    assert list(folder.iterdir()) == []
 
 
 def test_a_workspace_keeps_it_for_the_next_kernel(workspace, monkeypatch):

@@ -8,14 +8,6 @@ import pytest
 from moe_tutorial.course.progress.file import FILE, progress
 
 
-@pytest.fixture
-def workspace(tmp_path, monkeypatch):
-    monkeypatch.delenv("MOE_SITE", raising=False)
-    (tmp_path / FILE).write_text("{}\n")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def test_it_is_found_from_a_folder_below(workspace, monkeypatch):
     (workspace / "lessons").mkdir()
     monkeypatch.chdir(workspace / "lessons")

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from moe_tutorial.course import quiz, score_card
-from moe_tutorial.course.progress import storage
 from moe_tutorial.course.quizzes import questions
 
 KINDS = {"choose", "number", "order", "match"}
@@ -85,7 +84,6 @@ def test_a_score_card_has_the_answers_of_the_workspace(tmp_path, monkeypatch):
 
 def test_without_a_workspace_a_score_card_follows_what_the_kernel_keeps(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(storage, "_in_kernel", {})
     card = score_card()
     for right in ([], ["one"]):
         quiz("03").stored = {"of": 4, "right": right, "tries": {}}

@@ -51,7 +51,7 @@ def nothing_changes():
 
 def test_a_right_answer_may_take_its_time():
     """On a busy machine every answer is slow. This one is called 14 times."""
-    assert examine(f"import time\ntime.sleep(0.5)\nreturn {RIGHT}").message == "right"
+    assert examine(f"import time\ntime.sleep(0.2)\nreturn {RIGHT}").message == "right"
 
 
 @pytest.mark.parametrize(
@@ -64,17 +64,11 @@ def test_a_right_answer_may_take_its_time():
             "weights = 1 / 0\nreturn weights",
             "ZeroDivisionError: division by zero\nIn line 2 of your cell: weights = 1 / 0",
         ),
-        (
-            "def inner():\n    return [][0]\nreturn inner()",
-            "IndexError: list index out of range\nIn line 3 of your cell",
-        ),
-        ("return torch.ones(2, dtype=torch.long).softmax(-1)", "NotImplementedError: "),
         (f"return {RIGHT} * float('nan')", "is not a number at some place"),
         (f"return str({RIGHT})", "is a str; a tensor of shape (4, 2) is asked for"),
         (f"{RIGHT}", "It returns None"),
         ("logits.sub_(1)\nreturn logits.topk(k).values.softmax(-1)", "changes the caller's logits"),
         (f"return {RIGHT} * torch.rand(1)", "asked again"),
-        (f"return {RIGHT} * np.random.rand()", "asked again"),
         (f"import random\nreturn {RIGHT} * random.random()", "asked again"),
         ("return type('Odd', (), {'__repr__': lambda self: 1 / 0})()", "is a Odd"),
     ],

@@ -18,9 +18,3 @@ def test_a_lesson_stands_among_those_before_it(tmp_path, monkeypatch, capsys):
     assert html.index("learned (8 of 64)") < html.index("dice (8 of 32): 0.680")
     assert "collapsed" not in html
     assert "black: those of earlier lessons." in html
-
-
-def test_the_first_scoreboard_speaks_of_no_earlier_lessons(tmp_path, monkeypatch):
-    monkeypatch.setattr(lesson, "lessons_folder", lambda: tmp_path)
-    html = scoreboard(score("02", {"dice": (8, 32, [0.6, 0.7])}), title="Dice")._repr_html_()
-    assert "In colour: this lesson's experts." in html.replace("&#x27;", "'")

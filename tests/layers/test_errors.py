@@ -3,7 +3,6 @@
 Tokens of another dtype than the weights: one line says what to do, and where both may meet, they do.
 """
 
-import math
 import re
 
 import pytest
@@ -71,15 +70,12 @@ WAY, WHICH = "dispatch must be one of 'sparse', 'dense', got 'fast'", "router mu
 ROWS = [
     (lambda: experts(n_experts=0), ValueError, f"n_experts {COUNT} 1, got 0"),
     (lambda: experts(d_model=2.0), TypeError, f"d_model {COUNT} 1, got 2.0"),
-    (lambda: experts(d_hidden=True), TypeError, f"d_hidden {COUNT} 1, got True"),
     (lambda: experts(activation="tanh"), ValueError, KIND),
     (lambda: experts(activation=ClampedSwiGLU(7.0)), ValueError, r"'silu' without gated=True, got ClampedSwiGLU\(lim"),
     (lambda: ClampedSwiGLU(0), ValueError, "limit must be a finite number above 0, got 0"),
     (lambda: mixture(n_shared=-1), ValueError, f"n_shared {COUNT} 0, got -1"),
-    (lambda: mixture(n_shared=1, d_shared=0), ValueError, f"d_shared {COUNT} 1, got 0"),
     (lambda: mixture(d_shared=8), ValueError, "d_shared must be None without shared experts .*, got 8"),
     (lambda: mixture(dispatch="fast"), ValueError, WAY),
-    (lambda: mixture(gates="sigmoid_topk"), TypeError, "unexpected keyword argument 'gates'"),
     (lambda: mixture(router=3), TypeError, "router must be a Router or a callable that returns a Routing, got 3"),
     (lambda: mixture(router=Router(6, 4, 2)), ValueError, f"{WHICH} d_model = 4 like the mixture, got 6"),
     (lambda: mixture(router=Router(4, 3, 2)), ValueError, f"{WHICH} n_experts = 4 like the mixture, got 3"),
@@ -90,26 +86,18 @@ ROWS = [
     (lambda: router(HashRouter, top_k=9), ValueError, f"{K} 9"),
     (lambda: router(gate="softmax"), ValueError, "gate must be one of 'softmax_topk', .*, got 'softmax'"),
     (lambda: router(noise=-0.1), ValueError, f"{NOISE} -0.1"),
-    (lambda: router(noise="gaussian"), ValueError, f"{NOISE} 'gaussian'"),
-    (lambda: router(noise=True), TypeError, f"{NOISE} True"),
-    (lambda: router(scale=math.inf), ValueError, "scale must be a finite number of at least 0, got inf"),
     (lambda: router(n_groups=4), ValueError, "go together, got n_groups=4 and top_groups=None"),
     (lambda: router(n_groups=3, top_groups=1), ValueError, "n_groups must divide n_experts = 8 .*, got 3"),
     (lambda: router(n_groups=8, top_groups=1), ValueError, "groups of at least 2 experts, got 8"),
     (lambda: router(n_groups=4, top_groups=5), ValueError, "top_groups must be .* to n_groups = 4, got 5"),
     (lambda: router(n_groups=4, top_groups=1, top_k=3), ValueError, "top_k = 3 experts .*, got 1 groups of 2"),
     (lambda: tree(depth=-1), ValueError, f"depth {COUNT} 0, got -1"),
-    (lambda: tree(leaf_width=0), ValueError, f"leaf_width {COUNT} 1, got 0"),
-    (lambda: tree(activation="tanh"), ValueError, KIND),
     (lambda: tree(dispatch="fast"), ValueError, WAY),
     (lambda: tree(region_leak=0.7), ValueError, "region_leak must be a number from 0 to 0.5, got 0.7"),
     (lambda: path(depth=0), ValueError, f"depth {COUNT} 1, got 0"),
-    (lambda: path(activation="tanh"), ValueError, KIND),
     (lambda: hardening_ramp(0, 5, 5, 1.0), ValueError, "end must be after start = 5, got 5"),
     (lambda: BiasBalancer(0), ValueError, "rate must be a finite number above 0, got 0"),
-    (lambda: BiasBalancer("0.1"), TypeError, "rate must be a finite number above 0, got '0.1'"),
     (lambda: QuantileBalancer(0), ValueError, f"top_k {COUNT} 1, got 0"),
-    (lambda: GPTConfig(0), ValueError, f"vocab_size {COUNT} 1, got 0"),
     (lambda: GPTConfig(20, n_heads=3), ValueError, "n_heads must divide d_model = 64, got 3"),
     (lambda: gpt("wide"), ValueError, "feed_forward must be one of 'dense', 'moe', 'fff', got 'wide'"),
     (lambda: gpt(dispatch="fast"), ValueError, WAY),

@@ -176,13 +176,6 @@ def test_a_way_of_ones_own_is_taken():
     torch.testing.assert_close(moe(x)[0], expected)
 
 
-@pytest.mark.parametrize("expert_bias", [True, False])
-def test_expert_bias_and_selection_bias_are_two_things(expert_bias):
-    moe = MixtureOfExperts(5, 3, 4, 2, expert_bias=expert_bias, n_shared=1, bias=not expert_bias)
-    assert (moe.experts.b_in is not None) == (moe.shared.b_out is not None) == expert_bias
-    assert (moe.router.bias is not None) == (not expert_bias)
-
-
 class Oracle(nn.Module):
     """Sends every token to the expert that its first number names; a router of one's own."""
 

@@ -175,18 +175,6 @@ def test_learned_noise_is_learned_and_equals_its_formula():
     assert router.noise_weight.grad.norm() > 1e-3
 
 
-def test_leading_shapes_and_empty_batches():
-    router = Router(4, 6, 2, gate="sigmoid_topk", n_groups=3, top_groups=2, bias=True, noise=0.1)
-    x = torch.randn(2, 3, 4)
-    router.eval()
-    assert torch.equal(router(x).indices, router(x.reshape(6, 4)).indices)
-    assert router(x[0, 0]).indices.shape == (1, 2)
-    for mode in (True, False):
-        routing = router.train(mode)(torch.zeros(2, 0, 4))
-        assert routing.weights.shape == (0, 2)
-        routing.weights.sum().backward()
-
-
 def test_low_precision_tokens_are_routed_in_float32():
     router = Router(8, 4, 2, bias=True, noise="learned", logit_bias=True).to(torch.bfloat16)
     x = torch.randn(64, 8).bfloat16()

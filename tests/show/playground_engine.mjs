@@ -27,77 +27,41 @@ const engine = Object.assign(
     ].map(load),
   )),
 );
-const { createLayer, createMixture, createTree, defaultsOf, makeData, PRESETS } = engine;
+const { createLayer, defaultsOf, makeData, PRESETS } = engine;
 const plain = (_, value) => (ArrayBuffer.isView(value) ? Array.from(value) : value);
 const parameters = (model) =>
   Object.fromEntries(Object.entries(model.params).map(([name, values]) => [name, Array.from(values)]));
 
-/** Reads a whole text: scores of what follows it, how unexpected each character was in nats, and whom blocks asked. */
-function readText(gpt, ids, off) {
-  const reader = engine.startText(gpt, off);
-  const nats = new Float32Array(ids.length).fill(NaN);
-  const choices = Array.from({ length: gpt.blocks }, () => []);
-  let logits = new Float32Array(gpt.characters.length);
-  ids.forEach((id, i) => {
-    if (i) {
-      const top = Math.max(...logits);
-      nats[i] = top - logits[id] + Math.log(logits.reduce((sum, score) => sum + Math.exp(score - top), 0));
-    }
-    const read = reader.push(id);
-    logits = read.logits;
-    read.choices.forEach((choice, b) => choices[b].push(choice));
-  });
-  return { logits, nats, choices };
-}
-
 const jobs = {
-  // What the GPT of these weights says of a text: at once, and its scores after each character that is pushed.
+  // What the GPT of these weights says after each character, and whom each block asked.
   gpt({ settings, weights, ids, off }) {
     const gpt = engine.readGpt(settings, new DataView(Uint8Array.from(Buffer.from(weights, "base64")).buffer));
     const reader = engine.startText(gpt, off);
-    const pushed = ids.map((id) => reader.push(id).logits);
+    const said = ids.map((id) => reader.push(id));
     // After each number of characters: whether the later ones could be taken back, and the scores when they came again.
     const again = ids.map((_, to) => {
       const other = engine.startText(gpt, off);
       ids.forEach((id) => other.push(id));
-      return other.back(to)
-        ? ids
-            .slice(to)
-            .map((id) => other.push(id).logits)
-            .at(-1)
-        : null;
+      let last = null;
+      if (other.back(to)) for (const id of ids.slice(to)) last = other.push(id).logits;
+      return last;
     });
-    const known = { known: gpt.characters.map(gpt.idOf), unknown: gpt.idOf("é") };
-    return { ...readText(gpt, ids, off), pushed, again, ...known };
+    return { scores: said.map(({ logits }) => logits), choices: said.map(({ choices }) => choices), again };
   },
 
   // From the given weights, on the given batches, with the given noise: the parameters after each of these numbers of
   // steps.
   golden({ cases, rows, noise, stops }) {
     return cases.map(({ settings, start, knocked }) => {
-      const model = createMixture(settings),
+      const model = createLayer(settings),
         after = {};
       let first;
       if (knocked !== undefined) model.knock(knocked);
       for (const name in start) (model.params[name] ?? model[name]).set(start[name]);
-      for (let step = 0; step < rows.length; step++) {
-        model.stepOn(Int32Array.from(rows[step]), Float64Array.from(noise[step]));
-        if (stops.includes(step + 1)) after[step + 1] = { ...parameters(model), bias: Array.from(model.bias) };
-        first ??= model.recent();
-      }
-      return { after, first };
-    });
-  },
-  goldenTree({ cases, rows, stops }) {
-    return cases.map(({ settings, start }) => {
-      const tree = createTree(settings),
-        after = {};
-      let first;
-      for (const name in start) tree.params[name].set(start[name]);
       rows.forEach((batch, step) => {
-        tree.stepOn(Int32Array.from(batch));
-        if (stops.includes(step + 1)) after[step + 1] = parameters(tree);
-        first ??= tree.recent();
+        model.stepOn(Int32Array.from(batch), noise && Float64Array.from(noise[step]));
+        if (stops.includes(step + 1)) after[step + 1] = { ...parameters(model), bias: model.bias?.slice() };
+        first ??= model.recent();
       });
       return { after, first };
     });
@@ -106,8 +70,7 @@ const jobs = {
   // proposes then.
   presets({ seeds }) {
     return PRESETS.filter(({ then }) => then).map((preset) => ({
-      ...preset,
-      layer: preset.kind,
+      id: preset.id,
       runs: [preset.settings.seed ?? 0, ...seeds].map((seed) => {
         const settings = { ...defaultsOf(preset.kind), ...preset.settings, seed };
         const model = createLayer(settings),

@@ -47,11 +47,8 @@ def test_a_dot_stands_where_its_number_is():
 
 def test_bars_may_stand_before_a_dashed_frame():
     html = expert_bars([2, 0], ["2 & more", "none"], 4, "Choices", behind=[8, 1])
-    assert re.findall(r'<i(| class="moe-frame") style="width:([\d.]+)%', html) == [
-        (' class="moe-frame"', "100.0"),
-        ("", "25.0"),
-        (' class="moe-frame"', "12.5"),
-    ]
+    assert re.findall(r"width:([\d.]+)%", html) == ["100.0", "25.0", "12.5"]
+    assert html.count("moe-frame") == 2
     assert html.count("left:50.0%") == 2
     assert "2 &amp; more" in html
     assert html.count("moe-dead") == 1

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from moe_tutorial.show.widgets.claim_list import show_claims, stored, summary
+from moe_tutorial.show.widgets.claim_list import stored, summary
 from moe_tutorial.study.claims import Claim
 from moe_tutorial.study.estimates import Figure
 
@@ -59,13 +59,3 @@ def test_the_summary_counts_the_claims():
         ("1", "depend on the machine, as times do"),
     ):
         assert f"<b>{figure}</b> <span>{words}</span>" in html
-
-
-def test_a_notebook_shows_every_claim_below_its_lesson(lessons, monkeypatch):
-    shown = []
-    monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.append(data))
-    show_claims(str(lessons))
-    html = shown[0]["text/html"]
-    assert html.count('<section class="moe-claim ') == 5
-    assert '<h2><a href="03_router.ipynb">03 On 03_router</a></h2>' in html
-    assert shown[0]["text/plain"].splitlines() == [str(claim) for claim in (*CLAIMS, SHOWN)]

@@ -29,6 +29,22 @@ def images(shown):
     return [Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB") for data in found]
 
 
+@pytest.fixture
+def drawn(monkeypatch):
+    """The axes of an interval chart of these rows, on a figure this wide."""
+
+    def drawn(rows, width=7.2, theme="light", **options):
+        given = {}
+        monkeypatch.setattr(figures, "picture", lambda draw, *_, **more: given.update(more, draw=draw))
+        interval_chart(rows, "t", "note", **options)
+        figure = Figure(figsize=(width, given["narrow_height"] / 100), layout="constrained")
+        given["draw"](figure, theme)
+        figure.canvas.draw()
+        return figure.axes[0]
+
+    return drawn
+
+
 def draw_line(figure, theme):
     figure.add_subplot().plot([0, 1], [0, 1], color=look.color("text", theme))
 
@@ -76,15 +92,10 @@ def test_an_interval_chart_says_its_numbers_aloud():
     assert "with: 0.900 [0.652, 1.148]; without: 0.200 [-0.048, 0.448]" in chart.html
 
 
-def test_on_a_phone_a_label_of_two_lines_lies_on_no_number(monkeypatch):
-    drawn = {}
-    monkeypatch.setattr(figures, "picture", lambda draw, *_, **more: drawn.update(more, draw=draw))
+def test_on_a_phone_a_label_of_two_lines_lies_on_no_number(drawn):
     names = [f"a name that goes on, {i}\nwith another line below it" for i in range(9)]
-    interval_chart({name: np.array([0.2, 9.0 if name == names[-1] else 0.2]) for name in names}, "t", "note")
-    figure = Figure(figsize=(3.4, drawn["narrow_height"] / 100), layout="constrained")
-    drawn["draw"](figure, "light")
-    figure.canvas.draw()
-    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    axes = drawn({name: np.array([0.2, 9.0 if name == names[-1] else 0.2]) for name in names}, width=3.4)
+    boxes = [text.get_window_extent() for text in axes.texts]
     assert len(boxes) == 18
     assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
 
@@ -126,29 +137,15 @@ def test_a_tables_words_stand_on_the_left_and_its_numbers_on_the_right():
     assert left == ["caught by", "verdict", "nobody", "passes", "single", "fails in all of the ten seeds"]
 
 
-def test_a_tables_sentences_wrap():
-    shown = table(["", "short", "long"], {"a": ["passes", "one sentence after another, " * 3]}, "Title")
-    assert re.findall(r'<td style="([^"]*)"', shown.html) == ["text-align:left", "text-align:left;white-space:normal"]
-
-
-def test_an_interval_charts_numbers_have_equally_many_decimals(monkeypatch):
-    drawn = {}
-    monkeypatch.setattr(figures, "picture", lambda draw, *_, **more: drawn.update(draw=draw))
-    interval_chart({"sure": [72.1, 72.3, 72.5], "unsure": [60.0, 74.0, 80.0], "the same": [3.0, 3.0]}, "t", "note")
-    figure = Figure(figsize=(7.2, 3), layout="constrained")
-    drawn["draw"](figure, "light")
-    assert [text.get_text() for text in figure.axes[0].texts] == ["72.3", "71.3", "3"]
+def test_an_interval_charts_numbers_have_equally_many_decimals(drawn):
+    axes = drawn({"sure": [72.1, 72.3, 72.5], "unsure": [60.0, 74.0, 80.0], "the same": [3.0, 3.0]})
+    assert [text.get_text() for text in axes.texts] == ["72.3", "71.3", "3"]
 
 
 @pytest.mark.parametrize("width", [7.2, 3.4])
-def test_an_interval_charts_seeds_and_its_rows_colours(width, monkeypatch):
-    drawn = {}
-    monkeypatch.setattr(figures, "picture", lambda draw, *_, **more: drawn.update(draw=draw))
+def test_an_interval_charts_seeds_and_its_rows_colours(width, drawn):
     rows = {"dead": [0, 0, 0, 5], "alive": [4, 4, 5, 6], "nothing": [-0.4, 0.2, 0.1, 0.05]}
-    interval_chart(rows, "t", "note", controls=["nothing"], colors={"dead": "fails"}, zero=0)
-    figure = Figure(figsize=(width, 3), layout="constrained")
-    drawn["draw"](figure, "dark")
-    (axes,) = figure.axes
+    axes = drawn(rows, width, "dark", controls=["nothing"], colors={"dead": "fails"}, zero=0)
     seeds = axes.collections
     assert [area / seeds[0].get_sizes()[-1] for area in seeds[0].get_sizes()] == [3, 1]  # three zeros and one five
     np.testing.assert_allclose(seeds[0].get_offsets()[:, 0], [0, 5], atol=0.1)

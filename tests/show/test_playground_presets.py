@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 SEEDS = range(2000, 2020)
-STEPS = 600
 
 
 @pytest.fixture(scope="module", params=[SEEDS[:5], pytest.param(SEEDS, marks=pytest.mark.nightly)], ids=len)
@@ -102,6 +101,10 @@ PROMISES = {
 }
 
 
+def test_every_preset_promises_something(presets):
+    assert set(presets) == set(PROMISES)
+
+
 @pytest.mark.parametrize("id", PROMISES)
 def test_a_preset_keeps_the_promise_of_its_name(presets, id):
     promises = PROMISES[id](*(measured(presets[id], when) for when in ("before", "after", "anew")))
@@ -137,17 +140,6 @@ def test_with_too_much_penalty_the_shares_swing_from_step_to_step(engine, seeds)
     assert moved[:, 1].max() < 0.03
 
 
-def test_a_preset_asks_before_it_tells_and_all_run_as_long(presets, seeds):
-    assert set(presets) == set(PROMISES)
-    for preset in presets.values():
-        assert preset["steps"] == preset["then"]["steps"] == STEPS
-        assert len(preset["runs"]) == len(seeds) + 1
-        assert 30 < len(preset["sentence"]) < 130
-        for asked in (preset["ask"], preset["then"]["ask"]):
-            assert asked.endswith("?")
-            assert len(asked) < 120
-
-
 # Ways to win each challenge: the settings changed when it begins, and the settings before.
 WAYS = {
     "seven": [({"noise": 0, "balance": "switch", "coefficient": 1}, {})],
@@ -178,12 +170,3 @@ def test_a_challenge_can_be_won_and_is_not_won_when_it_begins(engine, challenge,
     assert not any(before for run in runs for before, *_ in run)
     won = np.array([any(at for _, at, _ in run) for run in runs])
     assert mostly(won)
-
-
-def test_a_challenge_says_what_it_asks_and_what_stays(engine):
-    for preset in engine("run", code="return PRESETS.filter(({ goal }) => goal);"):
-        assert preset["score"] in ("steps", "E")
-        assert preset["fixed"]
-        assert preset["score"] not in preset["fixed"]
-        assert set(preset["goal"]) <= {"dead", "entropy", "accuracy"}
-        assert "then" not in preset

@@ -15,7 +15,8 @@ const play = (run, moves, end) => {
   for (const { at, name, value } of moves) { to(run, at); run.change(name, value); }
   to(run, end);
 };
-const seen = ({ model }) => ({ ...parameters(model), evaluated: model.evaluate(), recent: model.recent(),
+const seen = ({ model }) => ({ ...parameters(model), evaluated: model.evaluate(),
+  plane: model.plane(8), point: model.inspect(3), recent: model.recent(),
   history: model.history, step: model.step, settings: model.settings, bias: model.bias, knocked: model.knocked });
 const same = (a, b) => JSON.stringify(a, plain) === JSON.stringify(b, plain);
 const plain = (_, value) => (ArrayBuffer.isView(value) ? Array.from(value) : value);
@@ -58,24 +59,9 @@ def tell(engine):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_run_from_its_own_record_is_the_same_to_the_last_bit(tell, name):
-    assert tell(
-        CASES[name],
-        """
-        const one = begin(c), other = begin(c);
-        play(one, m, 700);
-        const again = begin({ ...c, changes: one.changes() });
-        again.train(700);
-        play(other, [], 700);
-        return [same(seen(one), seen(again)), same(seen(one), seen(other))];
-        """,
-    ) == [True, not CASES[name]["moves"]]
-
-
-@pytest.mark.parametrize("name", CASES)
 def test_any_step_can_be_gone_back_to_and_on_from(tell, name):
     steps = [0, 1, 10, 11, 63, 64, 65, 90, 128, 130, 131, 200, 299, 300, 301, 500, 64, 700]
-    before, after, told, then, on = tell(
+    played, before, after, told, then, on = tell(
         CASES[name],
         f"""
         const run = begin(c), steps = {steps}, direct = {{}};
@@ -85,6 +71,7 @@ def test_any_step_can_be_gone_back_to_and_on_from(tell, name):
           direct[step] = JSON.stringify(seen(line), plain);
         }}
         play(run, m, 700);
+        const played = JSON.stringify(seen(run), plain) === direct[700];
         const found = steps.map((step) => {{
           run.seek(step);
           return JSON.stringify(seen(run), plain) === direct[step];
@@ -97,9 +84,10 @@ def test_any_step_can_be_gone_back_to_and_on_from(tell, name):
         run.seek(300);
         const other = begin({{ ...c, changes: run.changes() }});
         to(other, 300);
-        return [found, reached, now, kept, same(seen(run), seen(other))];
+        return [played, found, reached, now, kept, same(seen(run), seen(other))];
         """,
     )
+    assert played  # from the record of the changes, looked at on the way
     assert before == [True] * len(steps)
     assert after == 700
     assert told == [100, 0]  # what came later did not happen
@@ -177,25 +165,10 @@ def test_a_link_says_every_change_and_is_read_back(engine):
     assert (state["steps"], state["point"], state["knocked"], state["notices"]) == (420, 7, [True], [])
 
 
-def test_a_link_has_two_thousand_characters_at_most(engine):
-    lengths = engine(
-        "run",
-        code="""
-        return [10, 200, 250, 400].map((n) => {
-          const changes = Array.from({ length: n }, (_, i) => ({ at: 7 * i, name: "noise", value: (i % 30) / 10 }));
-          return toHash(stateOf(defaultsOf("mixture"), { changes, steps: 9000 }))?.length ?? 0;
-        });
-        """,
-    )
-    assert lengths[0] < lengths[1] < lengths[2] <= 2000
-    assert lengths[3] == 0
-
-
 @pytest.mark.parametrize(
     ("words", "said", "kept"),
     [
         ("preset=gone&steps=5", 'there is no preset "gone"', "steps=5"),
-        ("E=99&k=2&steps=5", "E is 99; allowed are whole numbers from 2 to 16", "k=2&steps=5"),
         ("E=4&k=7&noise=loud&colour=red", "there is no setting colour", "E=4"),
         ("preset=kill&steps=-1&out=1.99", 'steps is "-1"; allowed are whole numbers', "preset=kill"),
         ("data=toString&k=2", 'data is "toString"; allowed are regimes, spirals', "k=2"),
@@ -206,7 +179,6 @@ def test_a_link_has_two_thousand_characters_at_most(engine):
         ("then=x:noise:1", 'then is "x"; allowed are whole numbers', ""),
         ("then=1:colour:red", "there is no setting colour", ""),
         ("then=1:E:4", "E cannot change while it trains", ""),
-        ("then=1:noise:99", "noise is 99; allowed are numbers from 0 to 10", ""),
         ("then=1:out:8", 'out is "8"; allowed are whole numbers from 0 to 7', ""),
         ("layer=tree&then=1:out:1", "nobody can be knocked out of a tree", "layer=tree"),
         ("preset=seven&then=700:seed:3", "seed is fixed in this challenge", "preset=seven"),

@@ -45,12 +45,12 @@ def places(values: list[float]) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def golden(engine):
-    sizes = {"depth": DEPTH, "leaf_width": H, "batch": BATCH, "rate": RATE, "seed": 3}
+    sizes = {"layer": "tree", "depth": DEPTH, "leaf_width": H, "batch": BATCH, "rate": RATE, "seed": 3}
     cases = []
     for case in CASES:
         first = parameters(new_tree(3 if case["data"] == "clusters" else 2))
         cases.append({"settings": case | sizes, "start": {name: p.flatten().tolist() for name, p in first.items()}})
-    return engine("goldenTree", cases=cases, rows=[rows(step).tolist() for step in range(STEPS)], stops=[1, STEPS])
+    return engine("golden", cases=cases, rows=[rows(step).tolist() for step in range(STEPS)], stops=[1, STEPS])
 
 
 @pytest.mark.parametrize("number", range(len(CASES)), ids=[" ".join(map(str, case.values())) for case in CASES])
@@ -110,12 +110,8 @@ def by_level(values: torch.Tensor, levels: int) -> torch.Tensor:
 def test_what_it_shows_is_what_torch_sees(trained):
     answer, tree = trained
     data, seen = answer["data"], answer["seen"]
-    x, y, x_test, y_test = (
-        places(data["x"]),
-        torch.tensor(data["y"]),
-        places(data["xTest"]),
-        torch.tensor(data["yTest"]),
-    )
+    x, x_test = places(data["x"]), places(data["xTest"])
+    y, y_test = torch.tensor(data["y"]), torch.tensor(data["yTest"])
     with torch.no_grad():
         soft, descent = tree.train()(x)
         soft_test = tree(x_test)[0].argmax(-1)

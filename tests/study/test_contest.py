@@ -10,11 +10,6 @@ from moe_tutorial.study.systems.trees import contest
 AGAIN = "make it again: python -m moe_tutorial.study.systems.trees.contest"
 
 
-@pytest.fixture(autouse=True)
-def own_seeds(monkeypatch):
-    monkeypatch.delenv("MOE_SEED", raising=False)
-
-
 def test_all_five_get_as_many_tries_and_the_best_is_the_first_of_the_highest():
     layers = [name for name in contest.BUILD if name not in contest.FORESTS]
     assert {len(set(contest.tries(name))) for name in layers} == {9}

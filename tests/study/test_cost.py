@@ -4,7 +4,6 @@ from functools import partial
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from moe_tutorial.layers import MixtureOfExperts
 from moe_tutorial.study import multiplications, parameters
@@ -128,10 +127,6 @@ def build(config, device="meta"):
         )
 
 
-def test_parameters():
-    assert parameters(nn.Linear(3, 4)) == 16
-
-
 @pytest.mark.parametrize("top_k", [1, 2, 8])
 def test_a_mixture_multiplies_for_the_router_and_the_chosen_experts_only(top_k):
     moe = MixtureOfExperts(16, 32, 8, top_k)
@@ -184,13 +179,10 @@ def test_a_stated_figure_holds_its_own_rounding():
 def test_what_designers_chose():
     chosen = {model.name: model.choices for model in published()}
     assert chosen["GPT-3"] is None
-    assert chosen["DeepSeek-V3"] == (256, 0, 8, 1, 2048, "sigmoid + bias, renormalised")
+    assert chosen["OLMoE-1B-7B"].gate == "softmax"
     assert chosen["gpt-oss-20b"] == (32, 0, 4, 0, 2880, "top-k, then softmax")
     assert chosen["LongCat-Flash"] == (512, 256, 12, 0, 2048, "softmax + bias")
-    maverick, pro = chosen["Llama 4 Maverick"], chosen["DeepSeek-V4-Pro"]
-    assert maverick == (128, 0, 1, 1, 8192, "sigmoid, times the input")
-    assert pro == (384, 0, 6, 1, 3072, "sqrt(softplus) + bias, renormalised")
-    assert (chosen["OLMoE-1B-7B"].gate, chosen["Mixtral 8x7B"].gate) == ("softmax", "softmax, renormalised")
+    assert chosen["DeepSeek-V4-Pro"] == (384, 0, 6, 1, 3072, "sqrt(softplus) + bias, renormalised")
 
 
 def test_experts_in_a_latent_read_and_write_its_width_and_two_matrices_lead_there_and_back():
@@ -384,20 +376,15 @@ def test_distinct_experts_against_a_simulation(E, k, B):
     ("config", "message"),
     [
         (MIXTRAL | {"model_type": "llama"}, "model_type is 'llama'; allowed is one of gpt2, mixtral, .*gpt_oss"),
-        ([MIXTRAL], "allowed is the dict in a config.json"),
         (without(GPT2, "n_embd"), "hidden_size is missing; .* has hidden_size or n_embd"),
         (MIXTRAL | {"hidden_size": "4096"}, "hidden_size is '4096'"),
-        (MIXTRAL | {"num_hidden_layers": True}, "num_hidden_layers is True"),
         (MIXTRAL | {"hidden_size": 25}, "hidden_size is 25; allowed is a multiple of num_attention_heads = 4"),
         (MIXTRAL | {"num_key_value_heads": 3}, "num_key_value_heads is 3; allowed is a divisor of"),
-        (MIXTRAL | {"tie_word_embeddings": "no"}, "tie_word_embeddings is 'no'; allowed is true or false"),
-        (QWEN3 | {"mlp_only_layers": ["0"]}, "mlp_only_layers is .*; allowed is"),
         (DEEPSEEK | {"first_k_dense_replace": -1}, "first_k_dense_replace is -1; allowed is an integer of at least 0"),
         (GPT_OSS | {"layer_types": ["full_attention"]}, "layer_types is .* for each of 5 layers"),
         (GPT2 | {"add_cross_attention": True}, "add_cross_attention is True; allowed is false"),
         (GLM5 | {"indexer_types": ["shared"] * 5}, "indexer_types is .* allowed is full for each layer"),
         (V4 | {"compress_ratios": [4, 8] * 3}, "layer_types is .*8.* for each of 5 layers"),
-        (LLAMA4 | {"moe_layers": ["1"]}, "moe_layers is .*; allowed is integers"),
         (OLMOE | {"num_experts_per_tok": 9}, "num_experts_per_tok is 9; allowed is 1 to"),
     ],
 )
@@ -411,5 +398,3 @@ def test_bad_arguments_are_named():
         multiplications_per_token(MIXTRAL, -1)
     with pytest.raises(ValueError, match="batch must be an integer of at least 1, got 0"):
         bytes_per_token(MIXTRAL, batch=0)
-    with pytest.raises(ValueError, match="top_k must be an integer from 1 to n_experts = 8, got 9"):
-        distinct_experts(8, 9, 1)

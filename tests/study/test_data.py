@@ -94,7 +94,6 @@ def test_a_seed_decides_the_plane():
 
 @pytest.mark.parametrize("make", [digits, digits4])
 def test_another_base_seed_draws_another_split_of_the_same_images(make, monkeypatch):
-    monkeypatch.delenv("MOE_SEED", raising=False)
     usual = make("raw")
     monkeypatch.setenv("MOE_SEED", "4242424242")
     other = make("raw")

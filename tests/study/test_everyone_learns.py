@@ -29,10 +29,3 @@ def test_the_mixtures_loss_reaches_the_router_and_their_own_every_expert():
     assert moe.experts.w_in.grad is None
     routing.logits.mean(0).sum().backward()
     assert (moe.experts.w_in.grad.abs().amax((1, 2)) > 0).all()
-
-
-def test_a_label_stands_beside_its_input():
-    data = digits("raw")
-    x = with_labels(data).x_test
-    assert x.shape == (450, 74)
-    assert torch.equal(x[:, 64:].argmax(-1), data.y_test)

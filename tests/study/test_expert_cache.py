@@ -29,12 +29,8 @@ def test_looking_ahead_is_the_best_that_any_cache_can_do():
         assert expert_cache.fetches(stream, 2, "look-ahead") == best(stream)
 
 
-def test_room_for_all_fetches_each_once_and_bad_arguments_are_named():
+def test_room_for_all_fetches_each_once():
     assert {expert_cache.fetches([3, 1, 3, 2, 1], 3, leaves) for leaves in expert_cache.LEAVES} == {3}
-    with pytest.raises(ValueError, match="room must be"):
-        expert_cache.fetches([1], 0)
-    with pytest.raises(ValueError, match="leaves must be"):
-        expert_cache.fetches([1], 1, "largest")
 
 
 def test_the_stored_choices_are_of_ten_gpts_and_survive_their_file():

@@ -114,11 +114,6 @@ def test_equal_to_one_process_that_sees_all_tokens(by_rank, case):
             traffic[rank, expert * len(found) // 8] += 1
     assert torch.equal(torch.stack([own["traffic"] for own in found]), traffic)
     assert torch.cat([own["indices"] for own in found]).tolist() == chosen
-    used = {expert for experts in chosen for expert in experts}
-    if "bias" in options:
-        assert 7 not in used
-    if "only" in options:  # then some ranks receive nothing at all
-        assert used == {options["only"]}
 
 
 def by_hand(indices, n_experts):
@@ -144,17 +139,6 @@ def test_run_compares_and_reports(dispatch):
         assert 0 < times["route"] < times["dispatch"] < times["compute"] < times["combine"] < 60
 
 
-def backwards(indices, n_experts):
-    """Counts right, and sorts wrong."""
-    choice = indices.flatten()
-    return choice.argsort(stable=True).flip(0), choice.bincount(minlength=n_experts)
-
-
-@pytest.mark.nightly
-def test_a_wrong_way_to_sort_is_noticed():
-    assert parallel.run(2, tokens=8, dispatch=backwards).forward_difference > 0.01
-
-
 def test_the_stored_run_is_one_of_two_ranks_that_agreed_with_one_process():
     stored = parallel.stored()
     assert stored.ranks == len(stored.trace) == 2
@@ -162,13 +146,10 @@ def test_the_stored_run_is_one_of_two_ranks_that_agreed_with_one_process():
     assert stored.gradient_difference < 1e-6
 
 
-def mistaken(indices, n_experts):
-    raise LookupError(f"{indices.numel()} choices")
-
-
 def test_the_error_of_a_rank_is_told():
-    with pytest.raises(RuntimeError, match=r"(?s)^torchrun ended with status 1\n.*LookupError: 16 choices"):
-        parallel.run(2, tokens=8, dispatch=mistaken)
+    message = r"(?s)^torchrun ended with status 1\n.*ValueError: n_experts must be a multiple of the 2 ranks, got 5"
+    with pytest.raises(RuntimeError, match=message):
+        parallel.run(2, experts=5)
 
 
 @pytest.mark.nightly
@@ -178,9 +159,3 @@ def test_no_process_outlives_a_run_that_takes_too_long():
         parallel.run(2, seed=seed, timeout=2.5)
     commands = [process.info["cmdline"] or () for process in psutil.process_iter(["cmdline"])]
     assert not [command for command in commands if any(f'"seed": {seed}' in part for part in command)]
-
-
-@pytest.mark.nightly
-def test_experts_that_the_ranks_cannot_share_are_named():
-    with pytest.raises(RuntimeError, match="ValueError: n_experts must be a multiple of the 2 ranks, got 5"):
-        parallel.run(2, experts=5)

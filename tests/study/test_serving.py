@@ -94,9 +94,7 @@ def test_one_seed_brings_the_same_requests_to_every_fleet():
     [
         (lambda: capacity(0, 8, 1, 1.0), "n_tokens must be an integer of at least 1, got 0"),
         (lambda: kept(torch.zeros(4, dtype=torch.long), 2, 1), r"indices is of shape \(4,\); it must be \(tokens, k\)"),
-        (lambda: kept(torch.zeros(4, 1, dtype=torch.long), 2, 0), "capacity must be an integer of at least 1, got 0"),
         (lambda: place(torch.ones(6), 4), "6 experts cannot be divided among 4 machines"),
-        (lambda: serve(0.0, steady(1.0), 0), "rate must be a finite number above 0, got 0"),
         (lambda: serve(1.0, steady(0.0), 0), "step_time gave 0.0 for 1 requests"),
     ],
 )

@@ -10,11 +10,3 @@ def test_every_implementation_has_a_time_for_each_number_of_tokens_and_none_beat
     for times in found["seconds"].values():
         assert len(times) == 4
         assert times[-1] >= found["seconds"]["limit"][-1]
-
-
-def test_the_machine_is_named():
-    found = speed.measured()
-    line = speed.machine_lines(found)
-    assert found["machine"]["processor"] in line
-    assert "one thread" in line
-    assert "GB/s" in line

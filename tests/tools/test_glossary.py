@@ -3,12 +3,11 @@
 import re
 from types import SimpleNamespace
 
-import jupytext
 import pytest
 from docutils import nodes
 from docutils.core import publish_doctree
-from sphinx import addnodes
 
+from moe_tutorial.course.lesson import Lesson, lesson_files
 from moe_tutorial.tools.site.content.glossary import EVERYDAY, link, terms
 
 GLOSSARY = """# Glossary
@@ -25,19 +24,17 @@ GLOSSARY = """# Glossary
 """
 
 
-def words(path):
-    return "\n".join(cell.source for cell in jupytext.read(path).cells if cell.cell_type == "markdown")
-
-
 def test_each_term_stands_in_its_lesson_once_in_order(root):
+    lessons = [Lesson.read(path) for path in lesson_files()]
+    words = {each.name: "\n".join(cell.source for cell in each.cells if cell.kind == "markdown") for each in lessons}
     found = terms(root / "notebooks/glossary.md")
     names = [term.name for term in found]
     assert len(names) > 40
     assert names == sorted(set(names), key=str.lower)
     for term in found:
-        stressed = r"\*" if term.name in EVERYDAY else r"(?<![\w-])"
-        pattern = f"{stressed}{term.pattern}" + (r"\*" if term.name in EVERYDAY else r"(?![\w-])")
-        assert re.search(pattern, words(root / f"notebooks/{term.lesson}.py"), re.IGNORECASE), term.name
+        everyday = term.name in EVERYDAY  # and so has to be stressed
+        pattern = rf"\*{term.pattern}\*" if everyday else rf"(?<![\w-]){term.pattern}(?![\w-])"
+        assert re.search(pattern, words[term.lesson], re.IGNORECASE), term.name
     assert set(names) >= EVERYDAY
 
 
@@ -53,14 +50,14 @@ def test_an_entry_says_what_where_and_how_else(tmp_path):
 
 @pytest.fixture
 def linked(tmp_path):
-    """Links the terms of a page, and returns it with its links as (word, address, meaning)."""
+    """Links the terms of a page, and returns its links as (word, address, meaning)."""
     (tmp_path / "glossary.md").write_text(GLOSSARY)
 
-    def linked(text, page="07_balance"):
+    def linked(text):
         doctree = publish_doctree(f"Experts\n=======\n\nExperts open the page.\n\n{text}\n")
-        link(SimpleNamespace(env=SimpleNamespace(docname=page), srcdir=tmp_path), doctree)
+        link(SimpleNamespace(env=SimpleNamespace(docname="07_balance"), srcdir=tmp_path), doctree)
         found = [each for each in doctree.findall(nodes.reference) if "moe-term" in each["classes"]]
-        return doctree, [(each.astext(), each["refuri"].split("#")[1], each["reftitle"]) for each in found]
+        return [(each.astext(), each["refuri"].split("#")[1], each["reftitle"]) for each in found]
 
     return linked
 
@@ -68,11 +65,11 @@ def linked(tmp_path):
 def test_the_first_use_in_prose_is_linked(linked):
     one = ("experts", "term-expert", "One of the small networks.")
     two = ("Expert\nchoice", "term-expert-choice", "The experts pick.")
-    assert linked("Four experts. An expert.\n\nExpert\nchoice, expert choice.")[1] == [one, two]
-    assert linked("- In a list, *experts*.\n\nExperts.")[1] == [one]
-    assert linked("``expert``, `expert <a.html>`_, an expert-like thing, and experts.")[1] == [one]
-    assert linked("====== ==\nexpert 1\n====== ==\n")[1] == []
-    assert linked("::\n\n    expert\n")[1] == []
+    assert linked("Four experts. An expert.\n\nExpert\nchoice, expert choice.") == [one, two]
+    assert linked("- In a list, *experts*.\n\nExperts.") == [one]
+    assert linked("``expert``, `expert <a.html>`_, an expert-like thing, and experts.") == [one]
+    assert linked("====== ==\nexpert 1\n====== ==\n") == []
+    assert linked("::\n\n    expert\n") == []
 
 
 def test_a_term_on_two_lines_is_one_though_each_line_is_a_text(tmp_path):
@@ -84,25 +81,4 @@ def test_a_term_on_two_lines_is_one_though_each_line_is_a_text(tmp_path):
 
 
 def test_an_everyday_word_is_a_term_where_it_is_stressed(linked):
-    assert linked("They share it.\n\nThe **share** of each.")[1] == [("share", "term-share", "A part.")]
-
-
-def test_pages_that_are_no_lessons_link_nothing(linked):
-    assert linked("Experts.", page="claims")[1] == []
-
-
-def test_a_search_for_another_name_leads_to_the_lesson_that_is_its_home(linked):
-    doctree, _ = linked("Here is *expert choice*, and an expert.")
-    (index,) = doctree.findall(addnodes.index)
-    assert [entry[1:4] for entry in index["entries"]] == [
-        (name, "term-expert-choice", "main") for name in ("expert choice", "picky experts", "EC")
-    ]
-    assert "term-expert-choice" in index.parent.parent["ids"] + index.parent["ids"]
-    assert not list(linked("Here is expert choice.", page="08_moe_gpt")[0].findall(addnodes.index))
-
-
-def test_two_terms_at_home_in_a_paragraph_have_one_place(linked):
-    """A second id would be that of an empty element, in which a search finds no excerpt."""
-    doctree, _ = linked("The **share**, and expert choice.")
-    places = {entry[2] for index in doctree.findall(addnodes.index) for entry in index["entries"]}
-    assert list(places) == doctree[2]["ids"] == ["term-share"]
+    assert linked("They share it.\n\nThe **share** of each.") == [("share", "term-share", "A part.")]

@@ -161,11 +161,9 @@ def installed(machine) -> dict[str, str]:
 
 USUAL = {"tiny_course": "1", "torch": "9.9.9", "helper": "1.0"}
 CPU = USUAL | {"torch": "9.9.9+cpu"}
-both = pytest.mark.parametrize("machine", ["pip", "uv"], indirect=True)
-either = pytest.mark.parametrize("machine", ["uv"], indirect=True)  # the quicker one, where it makes no difference
 
 
-@both
+@pytest.mark.parametrize("machine", ["pip", "uv"], indirect=True)
 def test_without_a_gpu_pytorch_alone_is_the_cpu_build_and_a_second_run_asks_nothing_of_the_network(machine, index):
     run = machine()
     assert (run.returncode, run.stderr) == (0, "")
@@ -185,7 +183,7 @@ GPU, NO_GPU, MAC = {"nvidia-smi": "exit 0"}, {"nvidia-smi": "exit 9"}, {"uname":
 NO_ANSWER = "PyTorch's own index does not answer, so PyTorch comes with CUDA"
 
 
-@either
+@pytest.mark.parametrize("machine", ["uv"], indirect=True)  # the quicker one, where it makes no difference
 @pytest.mark.parametrize(
     ("programs", "options", "said", "found"),
     [
@@ -208,7 +206,7 @@ def test_which_pytorch_is_taken(machine, index, programs, options, said, found):
     assert said or not [path for path in index.asked if "/cpu/" in path]
 
 
-@both
+@pytest.mark.parametrize("machine", ["uv", pytest.param("pip", marks=pytest.mark.nightly)], indirect=True)
 @pytest.mark.parametrize(
     ("options", "says"),
     [

@@ -14,16 +14,14 @@ from moe_tutorial.tools.notebooks.executed import printed
 class Instruction(NamedTuple):
     """Change a lesson's cells as its text says, and run them down to the one that answers.
 
-    ``last`` is a piece of the cell to end with, ``shows`` a pattern in what it prints or claims, ``stops`` a claim that
-    fails.
+    ``last`` is a piece of the cell to end with, ``shows`` a pattern in what it prints or claims, or in what stops it.
     """
 
     lesson: str
     says: str
     edits: dict[str, str]
     last: str
-    shows: str = ""
-    stops: str = ""
+    shows: str
 
 
 ORACLE = "trained_apart(data.regime_train, data.regime_test)"
@@ -40,7 +38,7 @@ INSTRUCTIONS = [
         "Set both layers of that cell to `top_k=8`. The claim now fails",
         {"mixture(top_k=2, seed=seed)": "mixture(top_k=8, seed=seed)"},
         last='"00.1"',
-        stops="00.1",
+        shows=r"claim 00\.1 fails",
     ),
     Instruction(
         "00_start_here",
@@ -54,14 +52,14 @@ INSTRUCTIONS = [
         "Make the network at the top narrower: `WIDTH = 64`. Does a tenth still suffice?",
         {"WIDTH = 512": "WIDTH = 64"},
         last='"01.1"',
-        stops="01.1",
+        shows=r"claim 01\.1 fails",
     ),
     Instruction(
         "02_experts",
         "a copy of `data.regime_test` in which every tenth number is wrong, as one more (modulo 4) is. How much does",
         {ORACLE: "trained_apart(data.regime_train, (data.regime_test + (torch.arange(1800) % 10 < 1)) % 4)"},
         last='"02.1"',
-        stops="02.1",
+        shows=r"claim 02\.1 fails",
     ),
     Instruction(
         "04_training",
@@ -72,14 +70,6 @@ INSTRUCTIONS = [
         shows="True",
     ),
 ]  # fmt: skip
-
-
-def code_of(root, lesson):
-    """A lesson as a notebook of its code cells, and its text as one line."""
-    notebook = jupytext.read(root / "notebooks" / f"{lesson}.py")
-    text = " ".join(" ".join(c.source for c in notebook.cells if c.cell_type == "markdown").split())
-    notebook.cells = [c for c in notebook.cells if c.cell_type == "code"]
-    return notebook, text
 
 
 def place(notebook, piece):
@@ -97,17 +87,16 @@ def sampled_or_nightly(which):
 @pytest.mark.parametrize("which", [sampled_or_nightly(which) for which in INSTRUCTIONS])
 def test_what_the_text_says_to_change_runs_and_shows_it(which, root, monkeypatch):
     monkeypatch.delenv("MOE_SEED", raising=False)
-    notebook, text = code_of(root, which.lesson)
-    assert which.says in text
+    notebook = jupytext.read(root / "notebooks" / f"{which.lesson}.py")
+    assert which.says in " ".join(" ".join(c.source for c in notebook.cells if c.cell_type == "markdown").split())
+    notebook.cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     notebook.cells = notebook.cells[: place(notebook, which.last) + 1]
     for old, new in which.edits.items():
         cell = notebook.cells[place(notebook, old)]
         cell.source = cell.source.replace(old, new)
-    path = root / "notebooks/instructions.ipynb"
-    if which.stops:
-        with pytest.raises(LessonError, match=rf"claim {re.escape(which.stops)} fails"):
-            execute(notebook, path)
-    else:
-        outputs = execute(notebook, path).cells[-1].outputs
+    try:
+        outputs = execute(notebook, root / "notebooks/instructions.ipynb").cells[-1].outputs
         said = "\n".join([printed(outputs), *map(str, read_claims(outputs))])
-        assert re.search(which.shows, said, re.MULTILINE), said
+    except LessonError as error:
+        said = str(error)
+    assert re.search(which.shows, said, re.MULTILINE), said

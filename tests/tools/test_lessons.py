@@ -42,7 +42,9 @@ def paired(tmp_path_factory) -> str:
     """The lesson's notebook, as `make reference` writes it."""
     folder = tmp_path_factory.mktemp("reference")
     (folder / "09_small.py").write_text(LESSON, encoding="utf-8")
-    lessons.reference(folder, [])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOE_SEED", "7")  # the reference is that of the course's own seeds
+        assert main(["reference", "--folder", str(folder)]) == 0
     return (folder / "09_small.ipynb").read_text(encoding="utf-8")
 
 
@@ -56,9 +58,9 @@ def test_lessons_run_count_claims_and_write_nothing(folder, capfd, monkeypatch):
     assert [path.name for path in folder.iterdir()] == ["09_small.py"]
 
 
-def test_a_failing_cell_is_named_and_the_status_says_so(folder, capfd):
-    (folder / "10_broken.py").write_text(HEADER + "# %%\nx = 1\n\n# %%\nraise ValueError('it broke')\n")
-    assert main(["lessons", "--folder", str(folder)]) == 1
+def test_a_failing_cell_is_named_and_the_status_says_so(tmp_path, capfd):
+    (tmp_path / "10_broken.py").write_text(HEADER + "# %%\nx = 1\n\n# %%\nraise ValueError('it broke')\n")
+    assert main(["lessons", "--folder", str(tmp_path)]) == 1
     printed = capfd.readouterr().out
     assert "10_broken.py, cell 1" in printed
     assert "ValueError: it broke" in printed
@@ -70,19 +72,15 @@ def test_no_lessons_is_not_a_success(tmp_path, capsys):
     assert "no lessons" in capsys.readouterr().err
 
 
-def test_the_reference_keeps_text_and_stays_the_same(folder, monkeypatch):
-    monkeypatch.setenv("MOE_SEED", "7")  # the reference is that of the course's own seeds
-    assert main(["reference", "--folder", str(folder)]) == 0
-    paired = folder / "09_small.ipynb"
-    first = paired.read_text(encoding="utf-8")
-    notebook = nbformat.read(paired, as_version=4)
+def test_the_reference_keeps_text_and_stays_the_same(folder, paired):
+    notebook = nbformat.reads(paired, as_version=4)
     assert "seed none" in notebook.cells[1].outputs[0].text
     assert [output.output_type for output in notebook.cells[2].outputs] == ["display_data", "execute_result"]
     assert notebook.cells[3].outputs == []
     assert notebook.metadata == lessons.METADATA
     assert len({cell.id for cell in notebook.cells}) == len(notebook.cells)
     assert main(["reference", "--folder", str(folder)]) == 0
-    assert paired.read_text(encoding="utf-8") == first
+    assert (folder / "09_small.ipynb").read_text(encoding="utf-8") == paired
     assert main(["sync", "--folder", str(folder)]) == 0
 
 

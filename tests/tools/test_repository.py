@@ -22,10 +22,8 @@ COURSE = "https://github.com/some-one/the.course"
         ("https://user:secret@github.com/some-one/the.course.git", COURSE),
         ("git@github.com:some-one/the.course.git", COURSE),
         ("ssh://git@github.com:22/some-one/the.course.git", COURSE),
-        ("file:///home/github.com/some-one/course", None),
         ("https://github.com/some-one/course/tree/main", None),
         ("https://notgithub.com/some-one/course", None),
-        ("git@example.org:github.com/some-one/course", None),
     ],
 )
 def test_the_page_of_a_remote(remote, page):
@@ -38,10 +36,9 @@ def test_the_repository_is_origins_unless_the_variable_names_another(tmp_path, m
     folder = tmp_path / "notebooks"
     folder.mkdir()
     assert repository(folder) is None  # not in git
-    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
-    assert repository(folder) is None  # no origin
-    origin = ["git", "-C", str(tmp_path), "remote", "add", "origin", "git@github.com:some-one/course.git"]
-    subprocess.run(origin, check=True)
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    origin = ["git", "remote", "add", "origin", "git@github.com:some-one/course.git"]
+    subprocess.run(origin, cwd=tmp_path, check=True)
     assert repository(folder) == "https://github.com/some-one/course"
     monkeypatch.setenv("MOE_REPOSITORY", "https://github.com/another/course")
     assert repository(folder) == "https://github.com/another/course"

@@ -1,4 +1,4 @@
-"""What is stored of a notebook's widgets: those that its outputs show, with a kernel or without."""
+"""What JupyterLab does for the course: it stores the widgets that a notebook's outputs show, and sends at once."""
 
 import copy
 import json
@@ -7,7 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 from jupyter_server.services.contents.filemanager import FileContentsManager
+from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
 from traitlets.config import Config
+from traitlets.utils.importstring import import_item
 
 from moe_tutorial.tools.jupyter import lab
 from moe_tutorial.tools.jupyter.saving import STATE, VIEW, keep_widgets
@@ -67,7 +69,20 @@ def test_other_files_and_notebooks_that_store_no_widgets_stay_as_they_are(tmp_pa
         assert model == given
 
 
-def test_jupyter_calls_it(tmp_path):
-    config = json.loads(Path(lab.__file__).with_name("jupyter_server_config.json").read_text(encoding="utf-8"))
-    manager = FileContentsManager(root_dir=str(tmp_path), config=Config(config))
-    assert manager.pre_save_hook is keep_widgets
+@pytest.fixture
+def config():
+    """The course's configuration of JupyterLab, where `make lab` lets it look."""
+    return json.loads(Path(lab.__file__).with_name("jupyter_server_config.json").read_text(encoding="utf-8"))
+
+
+def test_jupyter_calls_it(tmp_path, config):
+    assert FileContentsManager(root_dir=str(tmp_path), config=Config(config)).pre_save_hook is keep_widgets
+
+
+def test_jupyter_is_told_to_send_each_message_at_once(config, monkeypatch):
+    connection = import_item(config["ServerApp"]["kernel_websocket_connection_class"])
+    told = []
+    monkeypatch.setattr(ZMQChannelsWebsocketConnection, "connect", lambda self: "connected")
+    monkeypatch.setattr(connection, "websocket_handler", SimpleNamespace(set_nodelay=told.append))
+    assert connection.__new__(connection).connect() == "connected"
+    assert told == [True]

@@ -1,21 +1,15 @@
 """A guess keeps its secret in every lesson: what stands around it, what answers it, and what the site hides."""
 
 import ast
+import json
 import re
 
-import pytest
-
 from moe_tutorial.course.guesses import ID
-from moe_tutorial.course.lesson import Cell, Lesson, lesson_files
+from moe_tutorial.course.lesson import Cell
+from moe_tutorial.course.quizzes import questions
 from moe_tutorial.tools.site.content.cells import TITLE, answers
 
-PATHS = lesson_files()
 PRINTS = re.compile(r"\bprint\(")
-
-
-@pytest.fixture(params=PATHS, ids=[path.stem for path in PATHS])
-def lesson(request) -> Lesson:
-    return Lesson.read(request.param)
 
 
 def guesses(lesson):
@@ -49,11 +43,8 @@ def test_between_a_guess_and_its_reveal_stands_only_what_measures_and_prints_not
 
 def test_a_reveal_says_what_answers_its_guess_from_what_was_measured(lesson):
     for id, _, reveal in guesses(lesson):
-        (call,) = (
-            node
-            for node in ast.walk(ast.parse(lesson.cells[reveal].source))
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "reveal"
-        )
+        calls = [node for node in ast.walk(ast.parse(lesson.cells[reveal].source)) if isinstance(node, ast.Call)]
+        (call,) = (node for node in calls if ast.unparse(node.func) == "reveal")
         says = [keyword.value for keyword in call.keywords if keyword.arg == "says"]
         assert says, id
         assert not isinstance(says[0], ast.Constant), f"{id}: whatever is measured, its reveal says the same"
@@ -74,3 +65,13 @@ def test_a_section_ends_where_a_cell_begins(lesson):
         if ids and cell.kind == "markdown":
             _, *below = cell.source.split("\n")
             assert not any(TITLE.match(line) for line in below), cell.source[:60]
+
+
+def test_neither_a_guess_nor_the_quiz_asks_about_the_section_further(lesson):
+    begins = [number for number, cell in enumerate(lesson.cells) if cell.source.startswith("## Further")]
+    further = lesson.cells[begins[0] :] if begins else []
+    assert not any(cell.ids(asked) for cell in further for asked in ("guess", "reveal", "quiz"))
+    assert all("optional" in cell.tags for cell in further if "exercise" in cell.tags)
+    claims = {id for cell in further for id in cell.ids("claim")}
+    asked = json.dumps(questions.load(lesson.name[:2]))
+    assert not claims & set(re.findall(r"\b\d\d\.\d+\b", asked))

@@ -8,44 +8,21 @@ import yaml
 from pybtex.database import Entry, Person
 
 from moe_tutorial.course.lesson import Lesson, lesson_files
-from moe_tutorial.tools.site.content.sources import address, authors, papers, where
+from moe_tutorial.tools.site.content.sources import address, authors, papers
 
 # What lessons link to in their sources, and is no paper.
-OTHER = {
-    "https://docs.python.org/3/license.html",
-    "https://github.com/Dao-AILab/sonic-moe/issues/63",
-    "https://github.com/FlashML-org/FreeToken/issues/174",
-    "https://github.com/Helldez/BigMoeOnEdge/issues/33",
-    "https://github.com/JustVugg/colibri/pull/223",
-    "https://github.com/huggingface/transformers",
-    "https://github.com/jundot/omlx/issues/2077",
-    "https://github.com/kekzl/imp/pull/1359",
-    "https://github.com/ml-explore/mlx-lm/issues/1485",
-    "https://github.com/pbelcak/UltraFastBERT/issues/1",
-    "https://github.com/pbelcak/UltraFastBERT/issues/20",
-    "https://github.com/pbelcak/fastfeedforward/issues/8",
-    "https://github.com/pytorch/torchtitan/pull/4577",
-    "https://huggingface.co/moonshotai/Kimi-K3/blob/main/config.json",
-    "https://inventivehq.com/blog/moe-on-cpu-benchmark",
-    "https://pypi.org/project/fastfeedforward/",
-    "https://www.latent.space/p/ainews-kimi-k3-28t-a50b-the-largest",
-}
+OTHER = re.compile(
+    r"https://(docs\.python\.org|huggingface\.co|inventivehq\.com|pypi\.org|www\.latent\.space)/.+"
+    r"|https://github\.com/[^/]+/[^/]+(/(issues|pull)/\d+)?"
+)
 
 
 def test_every_paper_that_lessons_cite_is_there_and_no_other(root):
     notebooks = root / "notebooks"
     links = set().union(*(Lesson.read(path).links for path in lesson_files()))
-    assert links >= OTHER
     listed = [address(entry) for entry in papers(notebooks)]
-    assert sorted(listed) == sorted(links - OTHER)
+    assert sorted(listed) == sorted(link for link in links if not OTHER.fullmatch(link))
     assert len(listed) > 20
-
-
-def test_each_entry_says_who_what_and_when(root):
-    for entry in papers(root / "notebooks"):
-        assert entry.persons["author"], entry.key
-        assert entry.fields["title"], entry.key
-        assert re.fullmatch(r"(19|20)\d\d", entry.fields["year"]), entry.key
 
 
 @pytest.mark.parametrize(
@@ -59,12 +36,6 @@ def test_each_entry_says_who_what_and_when(root):
 )
 def test_authors_are_named_as_a_reader_writes_them(names, said):
     assert authors(Entry("misc", persons={"author": [Person(name) for name in names]})) == said
-
-
-def test_a_journal_is_named_with_its_pages():
-    fields = {"journal": "Computer", "volume": "11", "number": "4", "pages": "34--41"}
-    assert where(Entry("article", fields)) == " Computer 11(4), pages 34–41."
-    assert where(Entry("misc", {"eprint": "1701.06538"})) == ""
 
 
 def test_the_course_is_cited_alike_everywhere(root):

@@ -49,13 +49,6 @@ def test_a_table_that_is_old_is_named_and_made_anew_without_running_a_lesson(cou
     assert main(["sync", "--folder", str(folder)]) == 0
 
 
-def test_a_lesson_whose_code_changed_keeps_no_outputs(course):
-    path = course / "notebooks/03_router.py"
-    assert lessons.with_stored_outputs(path) is not None
-    change(path, "import torch\n", "import torch as torch\n")
-    assert lessons.with_stored_outputs(path) is None
-
-
 @pytest.mark.parametrize(
     ("file", "old", "new", "says"),
     [

@@ -53,16 +53,3 @@ def test_a_model_that_rounding_spoils_is_refused(repository, monkeypatch):
     monkeypatch.setattr(module, "dequantised", lambda gpt: module.GPT(gpt.config).eval())  # with other weights
     with pytest.raises(ValueError, match=r"rounding costs 0\.\d+ nats; allowed is 0.01"):
         found(repository)
-
-
-def test_a_model_to_which_all_characters_are_equally_likely_has_no_dares():
-    gpt = module.GPT(module.GPTConfig(96, feed_forward="moe", d_hidden=8)).eval()
-    for weight in gpt.parameters():
-        torch.nn.init.zeros_(weight)
-    assert module.find_dares(gpt) == []
-
-
-def test_letters_are_no_blanks_and_fall_where_another_stands():
-    assert module.letters("a b\nc ") == 3
-    assert module.fallen("a bc", "abbd") == 1
-    assert module.fallen("a bc", "xy z") == 3

@@ -1,27 +1,17 @@
 """The course as a wheel: in a fresh environment it makes a learner's folder, and that needs no repository."""
 
-import os
 import shutil
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
-from fresh_python import fresh_python
+from programs import fresh_python, run
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ["pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE", "book.yml", "moe_tutorial", "notebooks"]
 IGNORED = shutil.ignore_patterns("__pycache__", ".*", "node_modules")
 BUILD = "import sys; from setuptools.build_meta import build_{0}; print(build_{0}(sys.argv[1]))"
-
-
-def run(*command, folder, **more):
-    """What a command prints, outside the repository."""
-    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "MOE_SITE")} | more
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, encoding="utf-8", check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +34,7 @@ def python(wheel, tmp_path_factory):
     """A fresh environment with the wheel and, so that nothing is fetched, this one's other packages."""
     python = fresh_python(tmp_path_factory.mktemp("fresh"))
     install = ["-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--disable-pip-version-check", str(wheel)]
-    run(str(python), *install, folder=python.parent)
+    run(python, *install, folder=python.parent)
     return python
 
 
@@ -61,5 +51,5 @@ def test_the_wheel_has_the_lessons_and_the_stored_results(wheel):
 
 def test_a_learners_folder_is_made_without_the_repository(python, tmp_path):
     command = python.with_name("moe-tutorial" + python.suffix)
-    assert "is your own folder of the course" in run(str(command), "new", folder=tmp_path)
-    assert run(str(command), "update", folder=tmp_path) == "✓ every lesson is up to date\n"
+    assert "is your own folder of the course" in run(command, "new", folder=tmp_path)
+    assert run(command, "update", folder=tmp_path) == "✓ every lesson is up to date\n"

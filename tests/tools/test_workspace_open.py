@@ -6,9 +6,10 @@ import os
 import threading
 
 import pytest
-from tiny_course import NEW, course_in, learn, write_course
+from tiny_course import NEW, learn, write_course
 
 from moe_tutorial.course import CourseError
+from moe_tutorial.tools.workspace.copies import read_course
 from moe_tutorial.tools.workspace.update import make_or_update, reset
 
 
@@ -17,7 +18,7 @@ def mine(tmp_path, monkeypatch):
     """A learner's folder, and no Jupyter server but those of this test."""
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
     (tmp_path / "runtime").mkdir()
-    make_or_update(tmp_path / "mine", course_in(write_course(tmp_path / "course")))
+    make_or_update(tmp_path / "mine", read_course(write_course(tmp_path / "course")))
     return tmp_path / "mine"
 
 
@@ -51,7 +52,7 @@ def server(tmp_path):
 
 
 def new_course(tmp_path):
-    return course_in(write_course(tmp_path / "course", NEW))
+    return read_course(write_course(tmp_path / "course", NEW))
 
 
 @pytest.mark.parametrize("below", [True, False])

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from test_workspace import DONE
-from tiny_course import NEW, SOLVED, course_in, learn, sources, write_course
+from tiny_course import NEW, SOLVED, learn, sources, write_course
 
 from moe_tutorial.course.progress.file import Progress
+from moe_tutorial.tools.workspace.copies import read_course
 from moe_tutorial.tools.workspace.update import make_or_update, reset
 
 WRITTEN = [SOLVED, "x = 1", "Now me!", "y = 1"]  # by the learner
@@ -57,11 +58,11 @@ COMMANDS = {
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_that_is_stopped_loses_nothing_and_is_gone_on_with(tmp_path, monkeypatch, name):
     before, whole = tmp_path / "before", tmp_path / "whole"
-    make_or_update(before, course_in(write_course(tmp_path / "course")))
+    make_or_update(before, read_course(write_course(tmp_path / "course")))
     learn(before / "01_add.ipynb", {"YOUR CODE": SOLVED, "Now you": "Now me!"}, {"print": "x = 1"})
     learn(before / "02_double.ipynb", added={"print": "y = 1"})
     Progress(before / "progress.json").write(DONE)
-    course = course_in(write_course(tmp_path / "course", NEW))
+    course = read_course(write_course(tmp_path / "course", NEW))
     shutil.copytree(before, whole)
     COMMANDS[name](whole, course)
     for step in range(1, 100):
@@ -80,7 +81,7 @@ def test_a_command_that_is_stopped_loses_nothing_and_is_gone_on_with(tmp_path, m
 
 
 def test_a_folder_that_is_being_made(tmp_path, monkeypatch):
-    course = course_in(write_course(tmp_path / "course"))
+    course = read_course(write_course(tmp_path / "course"))
     for step in range(1, 100):
         mine = tmp_path / f"mine-{step}"
         if not stopped(partial(make_or_update, mine, course), step, monkeypatch):

@@ -7,8 +7,6 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_output
 
-from moe_tutorial.tools.workspace.copies import Page, read_course
-
 ADD = '''# %% [markdown]
 # # 01 Add
 #
@@ -67,11 +65,6 @@ def write_course(folder: Path, lessons: dict[str, str] = COURSE) -> Path:
         nbformat.write(notebook, folder / f"notebooks/{name}.ipynb")
     (folder / "book.yml").write_text("\n".join(toc) + "\n", encoding="utf-8")
     return folder
-
-
-def course_in(folder: Path) -> list[Page]:
-    """The course that was written there."""
-    return read_course(folder)
 
 
 def read(path: Path) -> NotebookNode:
