@@ -354,9 +354,7 @@ picture(
 # Measured: a right block, rounded to bfloat16, beside the mildest of the mistakes.
 print("OLMoE's block in bfloat16, beside itself in float32, ten seeds:")
 print(f"every token keeps its experts: a gap of {away[sent == 0].max():.3f} at most")
-print(
-    f"a token goes to another expert: {away.max():.2f} in the worst of {sum(sent > 0)} seeds"
-)
+print(f"a token changes experts ({sum(sent > 0)} of ten): {away.max():.2f} at most")
 print(f"the mildest of the five mistakes: {mildest:.3f} at least")
 
 # %% [markdown]
