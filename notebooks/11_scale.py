@@ -11,7 +11,7 @@
 # %% [markdown]
 # # 11 At scale
 #
-# 40 minutes. You leave able to say how many tokens must come at once before a mixture computes for longer than it reads, what a
+# 45 minutes. You leave able to say how many tokens must come at once before a mixture computes for longer than it reads, what a
 # limit on its experts drops, what a request costs, and what happens when the experts live on many machines.
 #
 # In lesson 10 one person waited for one token. In a data centre thousands wait at once, and a weight that is read once
@@ -28,6 +28,7 @@
 # Setup: what this lesson uses.
 import math
 from bisect import bisect
+from functools import cache
 from itertools import product
 
 import numpy as np
@@ -190,7 +191,7 @@ curves(
     log="xy",
     xticks=TOKENS,
     yticks=[0.1, 0.2, 0.5, 1, 2, 5],
-    title=f"With {TOKENS[peak]:,} tokens at once the mixture is slowest: it takes {over_small[peak]:.1f} times as long as the small layer",
+    title=f"Of these, the mixture is slowest with {TOKENS[peak]:,} at once: it takes {over_small[peak]:.1f} times as long as the small layer",
     note="Below 1 the mixture is faster than the dense layer.",
     height=320,
 )
@@ -287,6 +288,7 @@ def on_h100(name):
 shown = ["Mixtral 8x7B", "Qwen3-30B-A3B", "DeepSeek-V3"]
 DENSE = crossing(1, 1, FLOPS / BANDWIDTH, 2)
 ours = {
+    "a dense layer, here": ["1 of 1", f"{np.median(predicted) * K / E:,.0f}"],
     "our mixture, here": [f"{K} of {E}", f"{np.median(predicted):,.0f}"],
     "a dense layer, on an H100": ["1 of 1", f"{DENSE:,.0f}"],
 }
@@ -304,85 +306,14 @@ table(
 )
 
 # %% [markdown]
+# The first row explains the peak of the first picture. Up to about so many tokens the small layer mostly waits for its weights, while
+# the mixture reads more and more experts. Beyond, the small layer's time grows with each token.
+#
 # A model reads a prompt all at once (**prefill**). Then it writes the answer step by step (**decode**): each step makes one token for
 # each user. So in decode, that many tokens at once are that many users.
 #
 # *"A high volume of requests is needed"*: yes, to keep the experts busy. One user gains only beside a large dense model, as only $k$
 # experts are read.
-
-# %% [markdown]
-# ## A place for every token
-#
-# So far each expert took whatever came. But machines like fixed shapes, so a lot of code gives each expert **room** for a fixed number
-# of choices: its even share, times a **capacity factor**. A choice that finds its expert full is **dropped**: this expert does nothing for
-# that token.
-#
-# **Your turn.** Choices come token by token, and each expert keeps its first `room` choices. `asked` has a row for each choice, with True
-# in its expert's column; `asked.cumsum(0)` counts down each column. Write two lines: each choice's place at its expert (the first has
-# place 1), and which choices stay.
-
-
-# %% tags=["exercise"]
-def kept(indices, n_experts, room):
-    """indices (T, k) -> whether each choice
-    still finds room at its expert, bool (T, k)."""
-    choice = indices.flatten()  # in the order in which they come
-    asked = choice[:, None] == torch.arange(n_experts)  # (T k, E)
-    ### BEGIN SOLUTION
-    place = (asked.cumsum(0) * asked).sum(-1)  # at its expert: 1 is the first
-    return (place <= room).view_as(indices)
-    ### END SOLUTION
-
-
-# %%
-kept = check("11.kept", kept)
-
-# %% tags=["guess", "nbval-ignore-output"]
-# A guess.
-guess(
-    "11.dropped",
-    "16 tokens choose 2 of 8 equally popular experts each, by chance. Each expert has "
-    "room for 5 choices, where 4 are its even share. How many of a hundred choices are "
-    "dropped?",
-    slider=(0, 40, 1, "of 100"),
-)
-
-
-# %% tags=["measure"]
-# Measured: what is dropped, if each token draws its experts by their popularity.
-def route(n_tokens, skew, seed, n_experts=8, top_k=2):
-    """Choices (T, k) by popularity: expert i is drawn with the weight 1 / (i + 1) ** skew."""
-    draw = torch.Generator().manual_seed(seed)
-    popularity = torch.arange(1, n_experts + 1.0) ** -skew
-    noise = torch.empty(n_tokens, n_experts).exponential_(generator=draw)
-    return (popularity / noise).topk(top_k).indices
-
-
-def lost(n_tokens, draws=20):
-    """Per cent of the choices that are dropped: one number for each draw."""
-    room = serving.capacity(n_tokens, 8, 2, 1.25)
-    found = [route(n_tokens, 0.0, seed) for seed in seeds(draws)]
-    return [100 - 100 * kept(d, 8, room).float().mean().item() for d in found]
-
-
-few_tokens, many_tokens = np.mean(lost(16, draws=500)), np.mean(lost(1024))
-
-# %% tags=["guess", "nbval-ignore-output"]
-# Your guess and what was measured.
-reveal(
-    "11.dropped",
-    float(few_tokens),
-    says=f"With 1,024 tokens it is {many_tokens:.1f}. "
-    + (
-        "With few tokens, chance spreads choices unevenly. With many, it evens out."
-        if few_tokens > many_tokens + 1
-        else "Chance makes no difference here."
-    ),
-)
-
-
-# %% [markdown]
-# Where some experts are more popular, more is dropped. *Further* measures how much, and what drops cost.
 
 # %% [markdown]
 # ## What does a request cost?
@@ -489,33 +420,31 @@ alike = [takes(config, sharing) for config in served.values()]
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
-    "11.cheaper",
+    "11.sooner",
     f"A full replica serves {full['large']:,.0f} requests a second with the large model, {full['mixture']:,.0f} with the mixture. But "
-    f"only {FEW} a second come. What does a request's decode cost with the mixture?",
+    f"only {FEW} a second come. By your `price`, each then costs {price(FEW, full['large'], GPUS):.2f} GPU-seconds with the large model, "
+    f"{price(FEW, full['mixture'], GPUS):.2f} with the mixture. Which answers sooner?",
     choices=[
-        "a quarter of the large model's price: a quarter of the experts is asked",
-        "about half of the large model's price",
-        "the same",
+        "the mixture, in about a quarter of the time: a quarter of the experts is asked",
+        "the mixture, in about half of the time",
+        "neither",
     ],
 )
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was computed.
-part = price(FEW, full["mixture"], GPUS) / price(FEW, full["large"], GPUS)
+part = alike[0] / alike[1]
 reveal(
-    "11.cheaper",
-    "the same"
+    "11.sooner",
+    "neither"
     if part > 0.8
-    else "about half of the large model's price"
+    else "the mixture, in about half of the time"
     if part > 0.35
-    else "a quarter of the large model's price: a quarter of the experts is asked",
-    says=(
-        f"For {FEW} a second either needs one replica, and its GPUs are paid for in any case.\n\n"
-        f"Some {sharing} requests then share each step and ask nearly all experts. So the mixture answers no faster, either: {alike[0]:.2f} s, the "
-        f"large model {alike[1]:.2f}. One request alone takes {takes(MIXTRAL, 1):.2f} s and {takes(served['large'], 1):.2f}."
-        if part > 0.8
-        else "So even with few requests the mixture is cheaper."
-    ),
+    else "the mixture, in about a quarter of the time: a quarter of the experts is asked",
+    says=f"A request takes {alike[0]:.2f} s with the mixture, {alike[1]:.2f} with the large model. Some {sharing} requests share each step, "
+    f"and together they ask {distinct_experts(8, 2, sharing):.1f} of 8 experts"
+    + (", so the mixture reads as much.\n\n" if part > 0.8 else ".\n\n")
+    + f"One request alone takes {takes(MIXTRAL, 1):.2f} s and {takes(served['large'], 1):.2f}.",
 )
 
 # %% [markdown]
@@ -582,16 +511,16 @@ picture(
 # %% [markdown]
 # ## What do longer contexts change?
 #
-# The mixture computes far less. But in decode, both models read the same contexts on top, and in a full replica these fill the memory:
-# 4,170 requests with 1,000 tokens each, or half as many with 2,000. Reading them takes equally long: the purple bar stays. But half as
-# many requests also mean half as many tokens at once.
+# The mixture computes far less. But in decode, both models read the same contexts on top, and in a full replica these fill the memory.
+# With 2,000 tokens each, half as many requests find room as with 1,000. Reading their contexts takes equally long: the purple bar stays.
+# But half as many requests also mean half as many tokens at once.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
     "11.contexts",
     f"A full replica holds {fit:,} requests with {CONTEXT:,} tokens of context, as in the picture. Contexts get longer, and "
-    "replicas stay full. From which of these contexts on is nothing left of the mixture's gain?",
+    "replicas stay full (eight GPUs; contexts are read after computing). From which of these on is nothing left of the mixture's gain?",
     choices=["2,000 tokens", "4,000 tokens", "16,000 tokens", "none of these"],
 )
 
@@ -601,6 +530,15 @@ held = {n: together(MIXTRAL, context=n) for n in (2_000, 4_000, 16_000)}
 left = {n: 1 / dearer(context=n) for n in held}
 gone = next((n for n in held if left[n] > 0.99), None)
 
+
+def at_once(parts):
+    """Contexts are read while the GPU computes."""
+    reading, computing, context = parts
+    return max(reading + context, computing)
+
+
+sooner = next(n for n in held if dearer(context=n, lasts=at_once) < 1.01)
+
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was computed.
 reveal(
@@ -608,15 +546,15 @@ reveal(
     f"{gone:,} tokens" if gone else "none of these",
     says=f"A full replica then holds only {fit:,} / 16 = {held[16_000]:,} requests. Your crossing for a dense layer is {DENSE:.0f}. So even the "
     f"large model waits for its weights, and the mixture reads as many.\n\n"
-    f"With 4,000 tokens it holds {held[4_000]:,}. The large model waits for its arithmetic, the mixture for its weights: it costs "
-    f"{left[4_000]:.0%} of the large model's price.",
+    f"With 4,000 tokens it costs {left[4_000]:.0%} of the large model's price. Were contexts read while computing, nothing would be "
+    f"left from {sooner:,} on (lines below).",
 )
 
 # %% [markdown]
 # See it: move the context. Then go back, and let fewer requests come.
 
 
-# %% tags=["draw", "nbval-ignore-output", "11.cheaper"]
+# %% tags=["draw", "nbval-ignore-output"]
 # Sliders: the price of a request, by its context and by how many come.
 def show_price(context, rate):
     serves = {name: most(each, context=context) for name, each in served.items()}
@@ -634,36 +572,124 @@ sweep(
     rate=("Requests a second", [20_000, 2_000, 1_000, FEW]),
 )
 
-# %% tags=["draw", "nbval-ignore-output", "11.cheaper"]
+# %% tags=["draw", "nbval-ignore-output"]
 # Drawn: what part of the large model's price the mixture costs.
-ways = {}, {"lasts": lambda parts: max(parts[0] + parts[2], parts[1])}
-prompts = np.divide(*map(length_of, next(iter(steps.values())).values()))
-parts = {f"prefill, {PROMPTS} prompts at once": [prompts, prompts]}
-for n in (500, 1_000, 2_000, 4_000, 16_000):
-    decode = [1 / dearer(context=n, **way) for way in ways]
-    parts[f"decode, {n:,} tokens of context"] = decode
-parts[f"decode, {FEW} requests a second"] = [
-    np.divide(*(price(FEW, most(each, **way), GPUS) for each in served.values()))
-    for way in ways
-]
-table(
-    ["contexts are read", "after computing", "at the same time"],
-    {name: [f"{part:.0%}" for part in row] for name, row in parts.items()},
-    title=f"The mixture costs {prompts:.0%} of the large model's price in prefill, and in decode {1 / dearer():.0%} "
-    f"with contexts of {CONTEXT:,} tokens",
-    note="Computed for full replicas, and in the last row for one that is not full.",
+CONTEXTS = (500, 1_000, 2_000, 4_000, 8_000, 16_000)
+ways = {"read after": length_of, "meanwhile": at_once}
+lines = {
+    name: [1 / dearer(context=n, lasts=lasts) for n in CONTEXTS]
+    for name, lasts in ways.items()
+}
+prompts, prompt = (
+    np.divide(
+        *(length_of(step(each, n * CONTEXT, 0, GPUS)) for each in served.values())
+    )
+    for n in (PROMPTS, 1)
+)
+few = np.divide(*(price(FEW, each, GPUS) for each in full.values()))
+curves(
+    {
+        name: Line(CONTEXTS, line, style, color, marker="●")
+        for (name, line), style, color in zip(
+            lines.items(), ("-", "--"), ("accent", "muted"), strict=True
+        )
+    },
+    x="tokens of context",
+    y="mixture's price / large model's",
+    log="x",
+    xticks=CONTEXTS,
+    ylim=(0, 1.05),
+    title=f"In decode the mixture costs {1 / dearer():.0%} of the large model's price with contexts of {CONTEXT:,} tokens, "
+    f"{left[16_000]:.0%} with 16,000",
+    note=f"Full replicas (the slider counts whole ones); contexts are read after computing, or meanwhile. In prefill it is {prompts:.0%} with {PROMPTS} prompts of {CONTEXT:,} "
+    f"tokens at once, {prompt:.0%} with one; in decode with only {FEW} requests a second {few:.0%}.",
+    height=300,
 )
 
-# %% [markdown] tags=["11.cheaper"]
-# *"A fraction of inference cost"*: true in prefill most of all, if a few prompts are read at once; in decode while contexts are short;
-# and not at all with too few requests to fill one server. A whole request lies between (*Further*).
+# %% [markdown]
+# *"A fraction of inference cost"*: true in prefill most of all; in decode while contexts are short; and not at all where one server is
+# enough for either model. A whole request lies between (*Further*).
 #
 # We assumed that contexts are read after computing. In each layer the experts wait for attention, which reads them. So this is likelier
 # than reading at the same time, unless a GPU works on two batches at once.
 #
-# Beside a small dense model, which computes as much for a token, the mixture costs as much or up to a third more (*Further*).
+# Beside a small dense model, which computes as much for a token, the mixture's decode costs as much or up to a third more at 2,000
+# requests a second; at 100, and contexts of 1,000 tokens, twice as much, as it needs two GPUs to fit (*Further*).
 #
 # *"Since a single expert does the processing"*: in Mixtral, two of eight do, for one token in one layer. A batch asks all eight.
+
+# %% [markdown]
+# ## A place for every token
+#
+# Machines like fixed shapes. So a lot of code gives each expert **room** for a fixed number of choices: its even share, times a
+# **capacity factor**. A choice that finds its expert full is **dropped**: this expert does nothing for that token.
+#
+# **Your turn.** Choices come token by token, and each expert keeps its first `room` choices. `asked` has a row for each choice, with True
+# in its expert's column; `asked.cumsum(0)` counts down each column. Write two lines: each choice's place at its expert (the first has
+# place 1), and which choices stay.
+
+
+# %% tags=["exercise"]
+def kept(indices, n_experts, room):
+    """indices (T, k) -> whether each choice
+    still finds room at its expert, bool (T, k)."""
+    choice = indices.flatten()  # in the order in which they come
+    asked = choice[:, None] == torch.arange(n_experts)  # (T k, E)
+    ### BEGIN SOLUTION
+    place = (asked.cumsum(0) * asked).sum(-1)  # at its expert: 1 is the first
+    return (place <= room).view_as(indices)
+    ### END SOLUTION
+
+
+# %%
+kept = check("11.kept", kept)
+
+# %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+guess(
+    "11.dropped",
+    "16 tokens choose 2 of 8 equally popular experts each, by chance. Each expert has "
+    "room for 5 choices, where 4 are its even share. How many of a hundred choices are "
+    "dropped?",
+    slider=(0, 40, 1, "of 100"),
+)
+
+
+# %% tags=["measure"]
+# Measured: what is dropped, if each token draws its experts by their popularity.
+def route(n_tokens, skew, seed, n_experts=8, top_k=2):
+    """Choices (T, k) by popularity: expert i is drawn with the weight 1 / (i + 1) ** skew."""
+    draw = torch.Generator().manual_seed(seed)
+    popularity = torch.arange(1, n_experts + 1.0) ** -skew
+    noise = torch.empty(n_tokens, n_experts).exponential_(generator=draw)
+    return (popularity / noise).topk(top_k).indices
+
+
+def lost(n_tokens, draws=20):
+    """Per cent of the choices that are dropped: one number for each draw."""
+    room = serving.capacity(n_tokens, 8, 2, 1.25)
+    found = [route(n_tokens, 0.0, seed) for seed in seeds(draws)]
+    return [100 - 100 * kept(d, 8, room).float().mean().item() for d in found]
+
+
+few_tokens, many_tokens = np.mean(lost(16, draws=500)), np.mean(lost(1024))
+
+# %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
+reveal(
+    "11.dropped",
+    float(few_tokens),
+    says=f"With 1,024 tokens it is {many_tokens:.1f}. "
+    + (
+        "With few tokens, chance spreads choices unevenly. With many, it evens out."
+        if few_tokens > many_tokens + 1
+        else "Chance makes no difference here."
+    ),
+)
+
+
+# %% [markdown]
+# Where some experts are more popular, more is dropped. *Further* measures how much, and what drops cost.
 
 # %% [markdown]
 # ## Experts over machines
@@ -672,14 +698,41 @@ table(
 # machines of their experts (**dispatch**), and those send the answers back (**combine**). So a step waits for the busiest machine.
 #
 # Here 64 experts live on 8 machines, 8 on each as they are numbered. Which ones are popular is drawn by chance: at a **skew** of 1 the
-# first is drawn with twice the weight of the second, at 0 all are alike. 1,024 tokens ask 4 experts each. A machine's work is the
-# number of choices that it gets (which is its time only with as many tokens as your `crossing` asks for).
+# first is drawn with twice the weight of the second, at 0 all are alike. 8,192 tokens ask 4 experts each. A machine's work is the
+# number of choices that it gets.
 #
 # Three cures, by what was asked in the step before:
 #
 # - **Rearrange**: the most asked expert first, each to the machine that has the least to do so far and still has room.
 # - Rearrange with a **ninth place** on each machine, so that a machine with a hot expert can hold fewer others.
 # - Put 8 **copies** of the hottest experts into these places. Copies share their expert's tokens.
+#
+# **Your turn.** Rearrange. Say four experts with loads 10, 3, 2 and 1 go to two machines, two to each. Machine 0 gets the 10, machine 1
+# the 3, and the 2, as 3 is less than 10. Now it is full, so the 1 goes to machine 0.
+#
+# `total` holds each machine's work so far, `held` its experts. Write three lines: the machine that gets `expert`, and what that adds to
+# both. Of machines with equally little work, take the first.
+
+
+# %% tags=["exercise"]
+def place(load, machines):
+    """How often each expert is asked (E,)
+    -> each expert's machine (E,)."""
+    room = len(load) // machines
+    owner = torch.zeros(len(load), dtype=torch.long)
+    total, held = torch.zeros(machines), torch.zeros(machines)
+    for expert in load.argsort(descending=True, stable=True):
+        ### BEGIN SOLUTION
+        machine = torch.where(held < room, total, math.inf).argmin()
+        total[machine] += load[expert]
+        held[machine] += 1
+        ### END SOLUTION
+        owner[expert] = machine
+    return owner
+
+
+# %%
+place = check("11.place", place)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -691,87 +744,141 @@ guess(
 
 # %% tags=["measure"]
 # Measured: the busiest machine, as numbered, rearranged, and rearranged with copies.
-EXPERTS, MACHINES, ASKED, COPIES = 64, 8, 4, 8
+EXPERTS, MACHINES, ASKED, COPIES, BATCH = 64, 8, 4, 8, 8192
 
 
-def asked(skew, seed, step):
+@cache
+def asked(skew, seed, step, n_tokens=BATCH):
     """How often each expert is asked in a step. Which ones are popular is drawn by the seed alone."""
-    indices = route(1024, skew, 10 * seed + step, EXPERTS, ASKED)
+    indices = route(n_tokens, skew, 10 * seed + step, EXPERTS, ASKED)
     order = torch.randperm(EXPERTS, generator=torch.Generator().manual_seed(seed))
     return order[indices].flatten().bincount(minlength=EXPERTS).float()
 
 
-def busiest(load, owner):
-    """Work of the busiest machine, over the mean."""
-    work = torch.zeros(MACHINES).index_add(0, owner, load)
-    return float(work.max() / work.mean())
+def four_ways(skew, seed, planned_by=None, **how):
+    """As numbered. And by the step before (of another seed): rearranged, with 9 places, with copies in these.
 
-
-def four_ways(skew, seed):
-    """As numbered. And by the step before: rearranged, the same with 9 places, and with copies in these."""
-    before, now = asked(skew, seed, 1), asked(skew, seed, 2)
-    numbered = torch.arange(EXPERTS) * MACHINES // EXPERTS
-    with_empty = torch.cat([before, torch.zeros(COPIES)])
-    copies = torch.ones(EXPERTS)
+    Of each: whose box it is, an expert's or its copy's; the box's work, over a machine's even share; its machine.
+    """
+    of = seed if planned_by is None else planned_by
+    before, now = asked(skew, of, 1, **how), asked(skew, seed, 2, **how)
+    now = now / now.sum() * MACHINES
+    every, copies = torch.arange(EXPERTS), torch.ones(EXPERTS)
     for _ in range(COPIES):
         copies[(before / copies).argmax()] += 1
-    each = torch.arange(EXPERTS).repeat_interleave(copies.long())
-    with_copies = serving.place((before / copies)[each], MACHINES)
-    return (
-        busiest(now, numbered),
-        busiest(now, serving.place(before, MACHINES)),
-        busiest(now, serving.place(with_empty, MACHINES)[:EXPERTS]),
-        busiest((now / copies)[each], with_copies),
-    )
+    each = every.repeat_interleave(copies.long())
+    with_empty = torch.cat([before, torch.zeros(COPIES)])
+    return {
+        "as numbered": (every, now, every * MACHINES // EXPERTS),
+        "rearranged": (every, now, place(before, MACHINES)),
+        "+ ninth place": (every, now, place(with_empty, MACHINES)[:EXPERTS]),
+        "+ copies": (
+            each,
+            (now / copies)[each],
+            place((before / copies)[each], MACHINES),
+        ),
+    }
 
 
-SKEWS = (0.0, 0.5, 0.75, 1.0)
-work = {s: np.array([four_ways(s, seed) for seed in seeds(20)]).T for s in SKEWS}
-numbered, rearranged, spare, copied = (
-    np.array([work[s][i].mean() for s in SKEWS]) for i in range(4)
-)
+def busiest(work, owner):
+    """Work of the busiest machine, over its even share."""
+    return float(torch.zeros(MACHINES).index_add(0, owner, work).max())
+
+
+def means(drawn):
+    """Of each way, the busiest machine in the mean of the draws."""
+    return {w: np.mean([busiest(*d[w][1:]) for d in drawn]) for w in drawn[0]}
+
+
+at_1 = [four_ways(1.0, seed) for seed in seeds(20)]
+work = {f"skew {s:g}": means([four_ways(s, n) for n in seeds(20)]) for s in (0, 0.5)}
+work["skew 1"] = means(at_1)
+CHANGED = "skew 1, others popular"
+pairs = [(n, m) for n in seeds(20) for m in seeds(20) if 0 < (m - n) % 20 < 6]
+work[CHANGED] = means([four_ways(1.0, n, planned_by=m) for n, m in pairs])
+by_chance = means([four_ways(0.0, seed, n_tokens=128) for seed in seeds(20)])
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-hottest = float(
-    np.mean([asked(1.0, seed, 2).max() / 4096 * MACHINES for seed in seeds(20)])
-)
+numbered, rearranged, spare, copied = work["skew 1"].values()
+hottest = np.mean([float(d["rearranged"][1].max()) for d in at_1])
+owners = [
+    (work.argmax(), owner) for _, work, owner in (d["+ ninth place"] for d in at_1)
+]
+alone = sum(int((owner == owner[hot]).sum() == 1) for hot, owner in owners)
 reveal(
     "11.busiest",
-    float(rearranged[-1]),
-    says=f"As numbered it has {numbered[-1]:.2f} times its even share, rearranged {rearranged[-1]:.2f}."
+    float(rearranged),
+    says=f"As numbered it has {numbered:.2f} times its even share, rearranged {rearranged:.2f}."
     + (
         f" The hottest expert alone has {hottest:.2f} times a machine's even share, and seven more stand beside it."
         if hottest > 1.1
         else ""
     )
-    + f"\n\nA ninth place helps even if it stays empty: {spare[-1]:.2f}. Beyond that only copies help, as they split the hottest "
-    f"expert's work: {copied[-1]:.2f}.",
+    + f"\n\nWith a ninth place it is {spare:.2f}: in {alone} of {len(at_1)} draws the hottest expert stands alone, as the seven other machines "
+    f"hold nine each. Only copies split its work: {copied:.2f}.",
 )
 
 
 # %% tags=["draw", "nbval-ignore-output"]
-# Drawn: the busiest machine, by the skew.
+# Drawn: eight machines and their experts, in one draw.
 first, second = sum(
-    route(1024, 1.0, seed, EXPERTS, ASKED).flatten().bincount(minlength=EXPERTS)[:2]
+    route(BATCH, 1.0, seed, EXPERTS, ASKED).flatten().bincount(minlength=EXPERTS)[:2]
     for seed in seeds(20)
 ).tolist()
-curves(
-    {
-        "as numbered": Line(SKEWS, numbered, "-", "muted", marker="●"),
-        "rearranged": Line(SKEWS, rearranged, marker="●"),
-        "+ ninth place": Line(SKEWS, spare, "--", marker="●"),
-        "+ copies": Line(SKEWS, copied, color="accent", marker="●"),
-    },
-    x="skew of the experts' popularity",
-    y="busiest / even share",
-    xticks=SKEWS,
-    ylim=(1, None),
-    title=f"With copies, the busiest machine has {copied[-1]:.2f} times its even share at a skew of 1; rearranged alone, {rearranged[-1]:.2f}",
-    note="Means of 20 draws. Copies stand in the ninth place. At a skew of 1 the first expert has twice the weight of the second, "
-    f"but is asked {first / second:.1f} times as often: no token asks it twice.",
-    height=300,
+
+
+def show_machines(figure, theme):
+    """A column for each machine, a box for each of its experts."""
+    rows, columns = (2, 2) if is_narrow(figure) else (1, 4)
+    places = figure.subplots(rows, columns, sharey=True, sharex=True)
+    for axes, (way, (whose, work, owner)) in zip(
+        places.flat, at_1[0].items(), strict=True
+    ):
+        hot, high, below = whose[work.argmax()], torch.zeros(MACHINES), []
+        order = sorted(range(len(whose)), key=lambda n: (whose[n] != hot, -work[n]))
+        for box in order:
+            below.append(float(high[owner[box]]))
+            high[owner[box]] += work[box]
+        colors = [
+            look.color("accent" if whose[n] == hot else "muted", theme) for n in order
+        ]
+        edge = {"edgecolor": look.color("ground", theme), "linewidth": 0.7}
+        axes.bar(owner[order], work[order], 0.9, below, color=colors, **edge)
+        axes.axhline(1, color=look.color("text", theme), linewidth=1, linestyle="--")
+        axes.set_title(f"{way}: {high.max():.2f}")
+        axes.set(xticks=[], yticks=[0, 1, 2])
+
+
+shown = {way: busiest(*boxes[1:]) for way, boxes in at_1[0].items()}
+picture(
+    show_machines,
+    title=f"In this draw the busiest of eight machines has {shown['as numbered']:.2f} times its even share, rearranged "
+    f"{shown['rearranged']:.2f}, with copies {shown['+ copies']:.2f}",
+    note="A column is a machine, a box one of its experts, as high as its work; dashed: the even share. Purple: the hottest expert and its copies. "
+    f"At a skew of 1 the first expert has twice the weight of the second, but is asked {first / second:.1f} times as often: no token asks it twice.",
+    alt="Busiest machine over its even share: "
+    + ", ".join(f"{way} {high:.2f}" for way, high in shown.items()),
+    height=210,
+    narrow_height=340,
 )
+
+# %% tags=["draw", "nbval-ignore-output"]
+# Counted: the busiest machine by popularity, and where the popular experts change.
+changed = work[CHANGED]
+table(
+    ["busiest / even share", *work],
+    {way: [f"{row[way]:.2f}" for row in work.values()] for way in changed},
+    title=f"Where other experts are popular now than in the step before, the busiest machine has {changed['rearranged']:.2f} times its even "
+    f"share rearranged, {changed['+ copies']:.2f} with copies, and {changed['as numbered']:.2f} as numbered",
+    note=f"Means of 20 draws; of {len(pairs)} pairs of draws where others are popular. At a skew of 0 with 128 tokens in place of {BATCH:,}: {by_chance['as numbered']:.2f} as numbered, "
+    f"{by_chance['rearranged']:.2f} rearranged. On H100s, work is time from {crossing(EXPERTS, ASKED, FLOPS / BANDWIDTH, 2):,.0f} tokens on, by your "
+    "`crossing`.",
+)
+
+# %% [markdown]
+# The cures trust the step before. Where other experts become popular, all three are lost (last column). And moving an expert takes time,
+# which is not counted here. At a skew of 0 only chance is uneven. The step before does not foretell it, but with more tokens it evens out.
 
 # %% tags=["quiz", "nbval-ignore-output"]
 # Questions.
@@ -780,27 +887,26 @@ quiz("11")
 # %% [markdown]
 # ## Try it
 #
-# From which context on does a full replica of Mixtral hold fewer requests than its own crossing asks for? Change `tokens` in steps
-# of 100, until the cell says that it is right.
+# From which context on does a full replica of Mixtral hold fewer requests than its own crossing asks for? Compute it first, from the
+# two numbers that the cell prints. Then set `tokens` to it, rounded up to a hundred.
 
 # %%
-tokens = 2_000
+tokens = 1_000
 needed = crossing(8, 2, FLOPS / BANDWIDTH, 2)
 now, before = (together(MIXTRAL, context=tokens - less) for less in (0, 100))
-right_one = now < needed <= before
-print(
-    f"{now:,} requests, crossing {needed:,.0f}:", "right!" if right_one else "not yet."
-)
+print(f"{tokens:,} tokens: {now:,} requests, crossing {needed:,.0f}.")
+if now < needed <= before:
+    print("Right. From here on the mixture waits for its weights.")
 
 # %% [markdown]
 # ## Recap
 #
 # - By the formula, a mixture needs $E/k$ times as many tokens as a dense layer before computing takes as long as reading.
-# - With few tokens, a limit on the experts drops choices by chance alone.
 # - All GPUs that hold the weights are paid for. With full replicas, prefill is far cheaper than with a dense model of its size, and decode
 #   with short contexts is.
-# - With experts on many machines, a step waits for the busiest. Rearranging helps, and more with a spare place. Only copies can split
-#   the hottest expert's work.
+# - With few tokens, a limit on the experts drops choices by chance alone.
+# - With experts on many machines, a step waits for the busiest. As long as the same experts stay popular, rearranging helps, and more
+#   with a spare place. Only copies can split the hottest expert's work.
 #
 # **Sources.** Capacity: [Fedus et al. 2021](https://arxiv.org/abs/2101.03961), equation 3; with k, and experts over machines:
 # [Lepikhin et al. 2020](https://arxiv.org/abs/2006.16668); keeping the highest weights in place of the first to come:
@@ -813,24 +919,6 @@ print(
 # %% [markdown]
 # ## Further
 #
-# ### The price of decode, as a claim
-#
-# The control has contexts so long that even the large model waits for its weights.
-
-# %% tags=["measure"]
-# Claim 11.2.
-claim(
-    "11.2",
-    "In full replicas and with contexts of 1,000 tokens, a request's decode takes over 1.5 times as many GPU-seconds with a dense model of "
-    "Mixtral's size as with Mixtral",
-    quantity="price of a request, computed (times as much)",
-    measured=dearer(),
-    holds=above(1.5),
-    control=dearer(context=16_000),
-    control_is="contexts of 16,000 tokens",
-)
-
-# %% [markdown]
 # ### Prompts and answers together
 #
 # A prompt is read first (prefill), and then the answer is written (decode). How much cheaper is a whole request?
@@ -880,6 +968,7 @@ to_small = [
     np.divide(*(cheapest(rivals[n], 2000, *limit)[0] for n in ("mixture", "small")))
     for limit in product(*(values for _, values in limits.values()))
 ]
+to_small_few = np.divide(*(cheapest(rivals[n], FEW)[0] for n in ("mixture", "small")))
 
 
 def show_time(seconds, context):
@@ -889,15 +978,16 @@ def show_time(seconds, context):
         f"Decode costs {found['mixture'][0] / found['large'][0]:.0%} of the large model's price with the mixture, "
         f"{found['mixture'][0] / found['small'][0]:.0%} of the small one's",
         f"2,000 requests a second, each with {context:,} tokens of context, and done within {seconds:g} s. Bars: GPUs to rent. Over all "
-        f"settings the mixture costs {min(to_small):.0%} to {max(to_small):.0%} of the small model's price.",
+        f"settings the mixture costs {min(to_small):.0%} to {max(to_small):.0%} of the small model's price; with {FEW} requests a second of "
+        f"{CONTEXT:,} tokens, as late as they like, {to_small_few:.0%}.",
     ) + bars(bill, "GPUs", [*bill][:1])
 
 
 sweep(show_time, **limits)
 
 # %% [markdown]
-# With less time, larger replicas are the cheapest. The mixture never costs less than the small model here, and up to a third more. That
-# has to buy quality, which this lesson does not measure.
+# With less time, larger replicas are the cheapest. The mixture never costs less than the small model here. What it costs more has to
+# buy quality, which this lesson does not measure.
 
 # %% [markdown]
 # ### Room for popular experts
@@ -942,7 +1032,7 @@ sweep(
 # room for all. A dropped image is not lost: a **shared expert** sees every image, as a GPT's residual stream still carries a dropped token.
 
 # %% tags=["measure"]
-# Claim 11.3.
+# Claim 11.2.
 data, _ = put_aside(digits4("standardised"))
 
 
@@ -982,7 +1072,7 @@ tight.model.router.factor = TIGHT
 dropped = (tight.routing(data.x_test).weights == 0).float().mean()
 print(f"With room for the even share, {dropped:.0%} of the test images are dropped.")
 claim(
-    "11.3",
+    "11.2",
     "With room for the even share alone, mixtures on digits4 get over one point less right "
     "than without a limit",
     quantity="accuracy lost (points)",
@@ -1017,35 +1107,6 @@ for part in (0.95, 1.0):
 
 # %% [markdown]
 # Nearly as many. If as many come as it can serve at most, chance decides: waits differ from run to run, and do not settle.
-
-# %% [markdown]
-# ### Rearranging
-#
-# What the picture of the machines leaves out: choices are time only from your `crossing` on, which on H100s is more than 1,024 tokens.
-# The popular experts stay popular here, and moving one costs nothing. In practice neither holds.
-#
-# **Your turn, if you like.** The greedy way that was described above.
-
-
-# %% tags=["exercise", "optional"]
-def place(load, machines):
-    """load (E,) -> each expert's machine (E,), as many on each: the most asked first,
-    each to the machine with the least so far that still has room; of equal machines, the first."""
-    room = len(load) // machines
-    owner = torch.zeros(len(load), dtype=torch.long)
-    ### BEGIN SOLUTION
-    total, held = torch.zeros(machines), torch.zeros(machines)
-    for expert in load.argsort(descending=True):
-        machine = torch.where(held < room, total, math.inf).argmin()
-        owner[expert] = machine
-        total[machine] += load[expert]
-        held[machine] += 1
-    ### END SOLUTION
-    return owner
-
-
-# %%
-place = check("11.place", place)
 
 # %% [markdown]
 # ### Dispatch and combine
@@ -1152,7 +1213,7 @@ picture(
 # rounding, by the router's, and by both.
 
 # %% tags=["measure"]
-# Claim 11.4.
+# Claim 11.3.
 D, N_EXPERTS, CHOSEN = 1024, 128, 8
 
 
@@ -1177,7 +1238,7 @@ coarse, tokens_alone, router_alone, fine = (
     for types in ((BF16, BF16), (BF16, F32), (F32, BF16), (F32, F32))
 )
 claim(
-    "11.4",
+    "11.3",
     "In bfloat16, adding the same numbers in another order sends over 2 % of the tokens of "
     "one layer to other experts",
     quantity="tokens with other experts (%)",

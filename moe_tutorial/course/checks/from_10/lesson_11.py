@@ -53,6 +53,40 @@ def crossing(ask: Ask) -> None:
 
 
 @checks(
+    "11.price",
+    hints=(
+        "First: how many replicas? As many as it takes, and no part of one can be rented.",
+        "In one second `rate` requests come, and `replicas * gpus` GPUs work for one second each.",
+        "`replicas = math.ceil(rate / most)`, and then `replicas * gpus / rate`.",
+    ),
+    mistakes={
+        "That is the price if all replicas are full. A part of a replica cannot be rented: round up.": (
+            "math.ceil(rate / most) => rate / most"
+        ),
+        "You round down, or to the nearest, and then some requests are not served in time. Round up.": (
+            "math.ceil(rate / most) => rate // most"
+        ),
+        "You rent one replica more than needed, where the requests fill the others exactly.": (
+            "math.ceil(rate / most) => rate // most + 1"
+        ),
+        "Those are the GPUs that are rented. Their second is shared by the requests that come in it.": " / rate => ",
+        "A replica comes whole. Round up the replicas first, and then count their GPUs.": (
+            "return ... => math.ceil(rate / most * gpus) / rate"
+        ),
+        "You count replicas, and not their GPUs.": "replicas * gpus => replicas",
+        "You rent one replica, however many requests come. How many replicas do they need?": "replicas * gpus => gpus",
+        "That is how many requests a GPU-second serves. Turn it over.": "return ... => rate / (replicas * gpus)",
+    },
+)
+def price(ask: Ask) -> None:
+    for rate, most, gpus in ((110.0, 50.0, 8), (90.0, 35.0, 4), (10.0, 40.0, 5), (80.0, 40.0, 1)):
+        given = {"rate": rate, "most": most, "gpus": gpus}
+        ask.gives(given, "the GPU-seconds of all rented replicas, shared by the requests of a second")
+    says = "With twice the requests, and replicas that serve twice as many, a request should cost half."
+    ask.follows(given, {"rate": 160.0, "most": 80.0, "gpus": 1}, lambda price: price / 2, says)
+
+
+@checks(
     "11.kept",
     hints=(
         "A choice finds room if, counted up to and with it, its expert was asked at most `room` times.",
@@ -123,61 +157,21 @@ def kept(ask: Ask) -> None:
 
 
 @checks(
-    "11.price",
-    hints=(
-        "First: how many replicas? As many as it takes, and no part of one can be rented.",
-        "In one second `rate` requests come, and `replicas * gpus` GPUs work for one second each.",
-        "`replicas = math.ceil(rate / most)`, and then `replicas * gpus / rate`.",
-    ),
-    mistakes={
-        "That is the price if all replicas are full. A part of a replica cannot be rented: round up.": (
-            "math.ceil(rate / most) => rate / most"
-        ),
-        "You round down, or to the nearest, and then some requests are not served in time. Round up.": (
-            "math.ceil(rate / most) => rate // most"
-        ),
-        "You rent one replica more than needed, where the requests fill the others exactly.": (
-            "math.ceil(rate / most) => rate // most + 1"
-        ),
-        "Those are the GPUs that are rented. Their second is shared by the requests that come in it.": " / rate => ",
-        "A replica comes whole. Round up the replicas first, and then count their GPUs.": (
-            "return ... => math.ceil(rate / most * gpus) / rate"
-        ),
-        "You count replicas, and not their GPUs.": "replicas * gpus => replicas",
-        "You rent one replica, however many requests come. How many replicas do they need?": "replicas * gpus => gpus",
-        "That is how many requests a GPU-second serves. Turn it over.": "return ... => rate / (replicas * gpus)",
-    },
-)
-def price(ask: Ask) -> None:
-    for rate, most, gpus in ((110.0, 50.0, 8), (90.0, 35.0, 4), (10.0, 40.0, 5), (80.0, 40.0, 1)):
-        given = {"rate": rate, "most": most, "gpus": gpus}
-        ask.gives(given, "the GPU-seconds of all rented replicas, shared by the requests of a second")
-    says = "With twice the requests, and replicas that serve twice as many, a request should cost half."
-    ask.follows(given, {"rate": 160.0, "most": 80.0, "gpus": 1}, lambda price: price / 2, says)
-
-
-@checks(
     "11.place",
     hints=(
-        "Go through the experts from the most asked to the least. Keep for each machine its work so far, and how many "
-        "experts it holds.",
+        "`total.argmin()` is the machine with the least work so far. But it may be full.",
         "A machine that is full must not be chosen: `torch.where(held < room, total, math.inf).argmin()` is the one "
         "with the least work among the others.",
-        "In the loop over `load.argsort(descending=True)`: find the machine, write it to `owner[expert]`, add "
-        "`load[expert]` to its `total` and 1 to `held`.",
+        "Then add `load[expert]` to `total[machine]`, and 1 to `held[machine]`.",
     ),
     mistakes={
-        "You go through the experts in the order of their numbers. The most asked come first.": (
-            "load.argsort(descending=True) => range(len(load))"
-        ),
-        "You begin with the least asked. The most asked come first.": "descending=True => descending=False",
-        "A machine holds more experts than it has room for. Leave out those that are full.": (
+        "Full machines get further experts. Count in `held` what each holds, and leave out those that are full.": (
             "torch.where(held < room, total, math.inf).argmin() => total.argmin()"
         ),
-        "Your machines take turns. Each expert goes to the machine with the least work so far.": (
+        "Your machines take turns. Each expert goes to the one with the least work: `total` adds loads, not experts.": (
             "torch.where(held < room, total, math.inf).argmin() => held.argmin()"
         ),
-        "You fill one machine after the other. Each expert goes to the machine with the least work so far.": (
+        "You fill one machine after the other. Take the one with the least in `total`, and add each load there.": (
             "torch.where(held < room, total, math.inf).argmin() => (held < room).int().argmax()"
         ),
         "Where machines have equally little to do, you take the last of them. Take the first.": (
@@ -185,10 +179,7 @@ def price(ask: Ask) -> None:
             "machines - 1 - torch.where(held < room, total, math.inf).flip(0).argmin()"
         ),
     },
-    swaps=(
-        ("owner[expert] = machine", "total[machine] += load[expert]"),
-        ("total[machine] += load[expert]", "held[machine] += 1"),
-    ),
+    swaps=(("total[machine] += load[expert]", "held[machine] += 1"),),
 )
 def place(ask: Ask) -> None:
     cases = (
