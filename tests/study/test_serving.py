@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moe_tutorial.study.systems.serving import capacity, kept, place, serve
+from moe_tutorial.study.systems.serving import capacity, kept, serve
 
 
 def test_capacity_is_the_even_part_times_the_factor_rounded_up():
@@ -34,16 +34,6 @@ def test_kept_works_for_many_seeds_at_once():
     indices = torch.rand(3, 20, 4, generator=torch.Generator().manual_seed(0)).topk(2).indices
     together = torch.vmap(lambda each: kept(each, 4, 6))(indices)
     assert torch.equal(together, torch.stack([kept(each, 4, 6) for each in indices]))
-
-
-def test_the_most_asked_experts_are_placed_first_and_machines_hold_as_many():
-    assert place(torch.tensor([3.0, 1.0, 10.0, 2.0]), 2).tolist() == [1, 0, 0, 1]
-    load = torch.rand(24, generator=torch.Generator().manual_seed(1)) ** 4
-    owner = place(load, 4)
-    assert owner.bincount(minlength=4).tolist() == [6] * 4
-    work = torch.zeros(4).index_add(0, owner, load)
-    numbered = load.view(4, 6).sum(1)
-    assert work.max() < numbered.max()
 
 
 def steady(seconds):
@@ -94,7 +84,6 @@ def test_one_seed_brings_the_same_requests_to_every_fleet():
     [
         (lambda: capacity(0, 8, 1, 1.0), "n_tokens must be an integer of at least 1, got 0"),
         (lambda: kept(torch.zeros(4, dtype=torch.long), 2, 1), r"indices is of shape \(4,\); it must be \(tokens, k\)"),
-        (lambda: place(torch.ones(6), 4), "6 experts cannot be divided among 4 machines"),
         (lambda: serve(1.0, steady(0.0), 0), "step_time gave 0.0 for 1 requests"),
     ],
 )

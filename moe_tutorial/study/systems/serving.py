@@ -52,30 +52,6 @@ def kept(indices: Tensor, n_experts: int, capacity: int) -> Tensor:
     return (place <= capacity).view_as(indices)
 
 
-def place(load: Tensor, machines: int) -> Tensor:
-    """A machine for each expert, as many on each: the most asked first, to the least loaded machine that has room.
-
-    Args:
-        load: (E,) how often each expert is asked.
-        machines: a number that divides E.
-
-    Returns:
-        int (E,).
-
-    Raises:
-        ValueError: the machines do not divide the experts.
-    """
-    if len(load) % check_count("machines", machines):
-        raise ValueError(f"{len(load)} experts cannot be divided among {machines} machines, as many on each")
-    owner, total, held = torch.empty(len(load), dtype=torch.long), torch.zeros(machines), torch.zeros(machines)
-    for expert in load.argsort(descending=True, stable=True):
-        machine = torch.where(held < len(load) // machines, total, math.inf).argmin()
-        owner[expert] = machine
-        total[machine] += load[expert]
-        held[machine] += 1
-    return owner
-
-
 def serve(
     rate: float,
     step_time: Callable[[int], float],
