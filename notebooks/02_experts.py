@@ -405,8 +405,8 @@ interval_chart(
 # Claim 02.1.
 claim(
     "02.1",
-    "Told the same, experts directed by an oracle beat one dense network of equal active cost by "
-    "more than ten points",
+    "Where both are told each image's rule, experts directed by an oracle beat one dense network of equal active cost "
+    "by more than ten points",
     measured=ahead("experts and an oracle", "dense, 8 neurons, told"),
     holds=above(10),
     control=ahead("experts and dice", "dense, 8 neurons"),
@@ -418,8 +418,8 @@ claim(
 # Claim 02.2.
 claim(
     "02.2",
-    "Told the same, the experts equal the dense network of equal total size, within one point, "
-    "at a quarter of its work",
+    "Where both are told each image's rule, experts directed by an oracle equal the dense network of equal total size, "
+    "within one point, at a quarter of its work",
     measured=ahead("experts and an oracle", "dense, 32 neurons, told"),
     holds=between(-1, 1),
     control=ahead("experts and dice", "dense, 32 neurons"),

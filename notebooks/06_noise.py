@@ -88,7 +88,7 @@ def killed(shares):
 # A guess.
 guess(
     "06.suspect",
-    "Accuse one. Which suspect must we take away so that the fewest experts die?",
+    "Accuse one. We take away one suspect at a time. Without which one do the fewest experts die?",
     choices=["the shared mean", "experts that learn", "the gate"],
 )
 
@@ -396,8 +396,8 @@ sweep(a_thousand_choices, noise=("Noise", [0, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 3]
 # %% [markdown]
 # ## Does it keep experts alive?
 #
-# Shazeer et al.'s gate, the one you wrote, compares the chosen alone. In the first picture, fewer died with it (*without the gate*). We
-# put noise on trial where most die: with the gate over all experts. (*Further* has their gate and their noise.)
+# Shazeer et al.'s gate, the one you wrote, compares the chosen alone. We put noise on trial with the gate over all experts.
+# (*Further* has their gate and their noise.)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.

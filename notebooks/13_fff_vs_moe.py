@@ -78,16 +78,16 @@ LAYERS = ["dense small", "dense large", "mixture", "tree", "path"]
 # %% [markdown]
 # ## Five layers, two sizes
 #
-# We measure accuracy on `digits4` in the size **8 × 8**: 8 experts or leaves of 8 neurons. We measure time in **16 × 128**, as in a
-# small language model. 64 / 8 means: of 64 neurons, 8 answer for one token.
+# We measure accuracy on `digits4` (small images of digits, and four rules for their labels: lesson 01) in the size **8 × 8**: 8 experts
+# or leaves of 8 neurons. We measure time in **16 × 128**, as in a small language model. 64/8 means: of 64 neurons, 8 answer for one token.
 #
 # | | who answers | 8 × 8 | 16 × 128 |
 # |---|---|---|---|
-# | **dense small** | all: as many as one expert has | 8 / 8 | 128 / 128 |
-# | **dense large** | all: as many as all experts have | 64 / 64 | 2,048 / 2,048 |
-# | **mixture** | one expert, chosen by its score | 64 / 8 | 2,048 / 128 |
-# | **tree** | one leaf, found by questions | 64 / 8 | 2,048 / 128 |
-# | **path** | one neuron on each level: it asks *and* answers | 63 / 6 | 2,047 / 11 |
+# | **dense small** | all: as many as one expert has | 8/8 | 128/128 |
+# | **dense large** | all: as many as all experts have | 64/64 | 2,048/2,048 |
+# | **mixture** | one expert, chosen by its score | 64/8 | 2,048/128 |
+# | **tree** | one leaf, found by questions | 64/8 | 2,048/128 |
+# | **path** | one neuron on each level: it asks *and* answers | 63/6 | 2,047/11 |
 #
 # In training the tree is **soft**: all leaves answer, weighted, so that its questions can learn. In use it is **hard**: one leaf
 # answers.
@@ -632,6 +632,7 @@ def one_token(n, h):
 
 
 by_size = {n: one_token(n, h) for n, h in SIZES.items()}
+by_size[16] |= {name: took[1][name] for name in ("mixture", "tree")}  # timed above
 
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -646,7 +647,8 @@ def beside_tree(n):
     found = f"So it overtakes between {before[n]:,} and {n:,}. " if turned else ""
     return message(
         f"The tree beside the mixture: {speeds[n]}",
-        f"{found}{n:,} experts or leaves of {SIZES[n]} neurons: {n:,} scores in one call, or {n.bit_length() - 1} questions, one after the other. In µs:",
+        f"{found}{n:,} experts or leaves of {SIZES[n]} neurons: {n:,} scores in one call, or {n.bit_length() - 1} questions, one after the other. "
+        "Above: the median of the ratios of turns taken side by side. Bars: each one's median, in µs:",
     ) + bars({m: 1e6 * np.median(by_size[n][m]) for m in ("mixture", "tree")}, "µs")
 
 

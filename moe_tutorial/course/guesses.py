@@ -47,21 +47,21 @@ class Reveal(StoredAnswer):
     """The widget behind `reveal`."""
 
     _esm = bundle("web/ask/guess.js")
-    label = t.Unicode("Your guess, measured").tag(sync=True)
+    label = t.Unicode("Your guess, answered").tag(sync=True)
     answers = t.Dict().tag(sync=True)  # of the guess
-    measured = t.Any().tag(sync=True)  # what the lesson measured: a number, or one of the choices
+    measured = t.Any().tag(sync=True)  # what the lesson measured or computed: a number, or one of the choices
     says = t.Unicode().tag(sync=True)  # why, and what it means
 
     def __repr__(self) -> str:
-        return f"Measured: {self._in_words()}. {self.says}".strip()
+        return f"Answer: {self._in_words()}. {self.says}".strip()
 
     def _in_words(self) -> str:
         return with_unit(self.measured, self.answers["unit"]) if "low" in self.answers else self.measured
 
     def page(self) -> str:
-        """The measured value as HTML, for readers without JavaScript. Others see it after they have guessed."""
+        """The answer as HTML, for readers without JavaScript. Others see it after they have guessed."""
         says = "".join(f"<p>{prose(text)}</p>" for text in self.says.split("\n\n"))
-        measured = f"<noscript><div>Measured: <b>{prose(self._in_words())}</b>.{says}</div></noscript>"
+        measured = f"<noscript><div>Answer: <b>{prose(self._in_words())}</b>.{says}</div></noscript>"
         return f'<section class="moe-ask"><p class="moe-label">{self.label}</p>{measured}</section>'
 
 

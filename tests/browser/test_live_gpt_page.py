@@ -110,7 +110,7 @@ def test_what_is_shown_are_the_models_numbers(show):
     assert rows(page) == (right, written, sum(a != b for a, b in zip(right, written, strict=True)))
     fell = fallen(right, written)
     assert fell > 1
-    assert f"{fell} of {letters(right)} letters are wrong" in title(page)
+    assert f"{fell} of {letters(right)} letters change" in title(page)
     assert title(page).startswith("Broken") == (2 * fell >= letters(right))
     assert title(page) in page.locator("[aria-live=polite]").inner_text()
     switch.click()
@@ -275,5 +275,5 @@ def test_the_front_pages_dares_are_finished_rightly_and_broken_by_one_or_two_exp
     page.reload()  # each dare is won, and the map of lessons says so
     expect(page.locator(".moe-done")).to_have_text("08")
     won = page.locator(".moe-lessons li").nth(8).locator("small")
-    expect(won).to_have_attribute("data-done", f" · {len(found)} done")
+    expect(won).to_have_attribute("data-done", re.compile(r" · 1 of \d+ done"))
     assert page.wrong == []

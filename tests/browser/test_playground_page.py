@@ -238,7 +238,7 @@ def test_ones_own_points_are_learnt_in_the_page(show):
     page = show(playground(data=own, E=4, steps=200))
     page.wait_for_function(SETTLED.format(n=0))
     assert Opened(page).step() == 200
-    assert "of 200 right" in page.locator(".pg-mixture").inner_text()
+    assert "of 200 training points right" in page.locator(".pg-mixture").inner_text()
     assert page.locator(".pg-points").is_hidden()  # they cannot be changed
 
 

@@ -106,6 +106,21 @@ def test_a_run_with_too_many_changes_says_so_instead_of_a_wrong_link(visit):
     assert opened.settle().link().startswith("http")
 
 
+@pytest.mark.parametrize(
+    ("left", "back", "called"),
+    [
+        ("#preset=rules&steps=70&then=60:out:2,0:balance:none", "#preset=rules", NAMES["rules"]),
+        ("#E=4&steps=70&then=60:out:2,0:noise:2", "#E=4&noise=2", "your own settings"),
+    ],
+)
+def test_reset_begins_the_same_experiment_with_all_its_experts(visit, left, back, called):
+    opened = visit(fragment=left)
+    assert opened.readouts()["Dead experts"].endswith("of 4, 1 out")
+    opened.button("Reset").click()
+    assert (opened.settle().step(), opened.hash(), opened.experiment()) == (0, back, called)
+    assert "out" not in opened.shares()
+
+
 WON = "#preset=seven&steps=1200&then=600:noise:0,0:balance:switch,0:coefficient:1"
 
 

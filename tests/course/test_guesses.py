@@ -32,9 +32,9 @@ def test_a_measurement_gets_the_form_of_its_guess():
     sixty()
     guess("10.cost", "How many points?", slider=(0, 5, 0.5, "points"))
     guess("02.best", "Who is best?", choices=["dice", "oracle"])
-    assert repr(reveal("05.sixty", 60)) == "Measured: 60 of 60."
+    assert repr(reveal("05.sixty", 60)) == "Answer: 60 of 60."
     assert reveal("10.cost", 0.123456).measured == 0.12
-    assert repr(reveal("02.best", "oracle", says="It knows.")) == "Measured: oracle. It knows."
+    assert repr(reveal("02.best", "oracle", says="It knows.")) == "Answer: oracle. It knows."
 
 
 def test_without_a_workspace_the_kernel_keeps_it_and_nothing_is_written(folder):
@@ -84,7 +84,7 @@ def test_its_plain_html_has_the_question_and_no_measurement_but_for_readers_with
     says = "`k < 2` is so. See [why](https://example.org/a_b).\n\nSo it is."
     html = reveal("03.order", "no", says=says)._repr_mimebundle_()[0]["text/html"]
     assert re.search("<noscript>.*</noscript>", html)[0] == (
-        "<noscript><div>Measured: <b>no</b>.<p><code>k &lt; 2</code> is so. "
+        "<noscript><div>Answer: <b>no</b>.<p><code>k &lt; 2</code> is so. "
         'See <a href="https://example.org/a_b">why</a>.</p><p>So it is.</p></div></noscript>'
     )
     assert not re.search("<b>no</b>|So it is", re.sub("<noscript>.*</noscript>", "", html))

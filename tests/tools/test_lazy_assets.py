@@ -60,7 +60,7 @@ def test_what_was_measured_joins_the_card_of_its_guess(tmp_path, monkeypatch):
     assert not second.outputs
     (card,) = BeautifulSoup(first.outputs[0].data["text/html"], "html.parser").select("section")
     assert "moe-joined" in card["class"]
-    assert "Measured: 57 of 60.So it is." in card.get_text()
+    assert "Answer: 57 of 60.So it is." in card.get_text()
     assert any('"measured": 57' in file.read_text() for file in tmp_path.glob("*.js"))
 
 

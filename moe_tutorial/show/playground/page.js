@@ -106,10 +106,8 @@ function render({ model, el: root }) {
     showSettings();
   }
   function reset() {
-    if (preset?.goal) return begin({ ...standing(), steps: preset.from ?? 0, changes: [] });
-    if (frame.run.changes().length) preset = undefined;
-    engine.reset();
-    showSettings();
+    const settings = preset ? frame.run.begun.settings : engine.settings(); // an experiment's own, or the present ones
+    begin({ ...standing(), settings, steps: preset?.from ?? 0, knocked: [], changes: [] });
   }
   // Switch to another kind: a preset is replaced by the kind's first one, other experiments keep points and steps.
   function turnTo(kind) {

@@ -1,7 +1,7 @@
 // Titles and texts that all kinds use. A title states what its picture shows, computed from the numbers drawn.
 import { SHAPES } from "../web/draw/pen.js";
 import { sayOf } from "../web/slider.js";
-import { DEAD, capital, percent, shareWords } from "../web/words.js";
+import { DEAD, capital, percent, shareWords, sum } from "../web/words.js";
 import { SETTINGS } from "./experiment/experiment.js";
 
 export const most = (values) => values.indexOf(Math.max(...values));
@@ -12,13 +12,14 @@ export function ownersIn({ owner }) {
 }
 export const some = (n, one, many = `${one}s`) => `${n === 1 ? "one" : n} ${n === 1 ? one : many}`;
 export const rightOf = ({ y }, predicted) =>
-  `${y.reduce((right, label, i) => right + (label === predicted[i]), 0)} of ${y.length} right`;
+  `${y.reduce((right, label, i) => right + (label === predicted[i]), 0)} of ${y.length} training points right`;
 export const shape = (c) => `${SHAPES[c].sign} ${SHAPES[c].name}`;
 /** The class of an inspected point, and its prediction. `who` is the start of a sentence, such as "Leaf 2 says". */
 export const verdictOn = ({ label, predicted }, who) => ({
   verdict: `It is a ${shape(label)}. ${who} ${shape(predicted)}: `,
   right: predicted === label,
 });
+export const goneOf = ({ knocked }) => sum(knocked.map(Number));
 /** A change as text. */
 export function changeWords({ name, value }) {
   if (name === "out") return `expert ${value} is knocked out`;
@@ -64,7 +65,7 @@ export function lossTitle(frame) {
   const from = history[0].task;
   const to = history.at(-1).task;
   if (history.length < 2) return `The loss starts at ${now.loss.toFixed(2)}`;
-  if (isFresh(frame)) return `The loss was ${to.toFixed(2)}; since the change it is ${now.loss.toFixed(2)}`;
+  if (isFresh(frame)) return `The curve ends at ${to.toFixed(2)}; the change brings the loss to ${now.loss.toFixed(2)}`;
   if (to < 0.1) return `The loss is nearly gone: ${to.toFixed(2)}`;
   if (to < 0.75 * from) return `The loss fell from ${from.toFixed(2)} to ${to.toFixed(2)}`;
   return `The loss stalls at ${to.toFixed(2)}`;
@@ -83,6 +84,6 @@ export function summary(frame, words) {
   return (
     `Step ${step}. ${words.message(frame)}. Loss ${now.loss.toFixed(2)}, ` +
     `usage entropy ${now.entropy.toFixed(2)} of 1, specialisation ${now.nmi.toFixed(2)}, ` +
-    `${now.dead} of ${now.shares.length} dead. Shares: ${shares}.${words.more(frame)}`
+    `${now.dead - goneOf(frame)} of ${now.shares.length} dead. Shares: ${shares}.${words.more(frame)}`
   );
 }

@@ -81,7 +81,7 @@ def figures_of(claim: Claim) -> dict[str, Figure]:
 
 def number(claim: Claim) -> str:
     """HTML of the measured figure with its unit and interval; the table names the quantity."""
-    mean, interval = claim.measured.rounded
+    mean, interval = ("about 0", "") if 0 < abs(claim.measured.mean) < 1e-12 else claim.measured.rounded
     unit = f" {escape(claim.unit)}" if claim.unit else ""
     return f'<span class="figure"><b>{mean}</b>{unit} <small>{interval}</small></span>'
 

@@ -80,11 +80,10 @@ def sweep(fn: Callable[..., str], **controls: Sequence | tuple[str, Sequence]) -
         label, values = name.replace("_", " "), control
         if isinstance(control, tuple) and len(control) == 2 and isinstance(control[0], str):
             label, values = control
-        values = list(values)
         shown.append({"label": label, "values": [_text(value) for value in values]})
-        lists.append(values)
+        lists.append([*values])
     return Sweep(fn, list(controls), lists, controls=shown)
 
 
 def _text(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if type(value) is int else str(value)

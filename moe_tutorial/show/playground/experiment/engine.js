@@ -211,11 +211,6 @@ export function makeEngine(show, own) {
       sought = step;
       settle();
     },
-    reset() {
-      target = 0;
-      start({ settings: run.model.settings, knocked: run.model.knocked ?? [] });
-      draw();
-    },
     change(partial) {
       serial += 1;
       moved = performance.now();

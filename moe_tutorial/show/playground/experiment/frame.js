@@ -11,7 +11,6 @@
  * @property {() => void} pause
  * @property {() => void} step
  * @property {(step: number) => void} seek go to a step of this run
- * @property {() => void} reset
  * @property {(partial: Record<string, any>) => boolean} change some settings; returns whether the run begins again
  * @property {(point: number) => void} inspect another point
  * @property {(part: number, out: boolean) => void} knock

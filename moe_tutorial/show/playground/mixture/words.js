@@ -1,6 +1,6 @@
 // The texts about a mixture.
-import { capital, percent, sum } from "../../web/words.js";
-import { most, ownersIn, rightOf, some, verdictOn } from "../words.js";
+import { capital, percent } from "../../web/words.js";
+import { goneOf, most, ownersIn, rightOf, some, verdictOn } from "../words.js";
 
 const starved = ({ recent, step }) => step > 0 && recent.steps > 0 && recent.routerGradient === 0;
 const gradientWords = (g) => {
@@ -29,7 +29,7 @@ export const mixtureWords = {
     "Grey: where it is asked second or later, and if k is 1 not at all.",
   sharesNote: "Share of the choices in training, noise included.",
   readsNote:
-    "Dead: under 1 % of the points. Held out: 1,024 points that nobody learns from. Entropy: 1 where all get the " +
+    "Dead: under 1 % of the points. Held out: 1,024 new points that nobody learns from. Entropy: 1 where all get the " +
     "same. Specialisation: how much an expert's number tells of a point's rule.",
   pointNote:
     "Router: each expert's probability. Says: the class that it would predict. Weight: what its answer counts. " +
@@ -48,20 +48,20 @@ export const mixtureWords = {
     return ` Router gradient ${gradientWords(recent.routerGradient)}, its length over the last twenty steps.`;
   },
   message(frame) {
-    const { step, now, knocked } = frame;
+    const { step, now } = frame;
     const { E, gate } = frame.settings;
-    const right = percent(now.accuracy);
+    const right = `${percent(now.accuracy)} of new points`;
     const best = most(now.shares);
-    const gone = sum(knocked.map(Number));
+    const gone = goneOf(frame);
     const left = E - gone;
     const dead = now.dead - gone;
     const even = `Evenly shared, and nobody specialises: ${right} right`;
     if (!step) return "Nobody has learned anything yet";
     if (gone) {
       const who = `${capital(some(gone, "expert"))} out`;
-      return `${who}: expert ${best} takes ${percent(now.shares[best])}, and ${right} is right`;
+      return `${who}: expert ${best} takes ${percent(now.shares[best])}, and ${right} are right`;
     }
-    if (gate === "hash") return now.nmi < 0.15 ? even : `A fixed hash chooses; ${right} comes out right`;
+    if (gate === "hash") return now.nmi < 0.15 ? even : `A fixed hash chooses; ${right} come out right`;
     if (starved(frame)) return "The router hears nothing: its gradient is exactly zero";
     if (dead >= left / 2) {
       const who = left - dead === 1 ? "One expert takes everything" : `${left - dead} experts share the plane`;
@@ -69,7 +69,7 @@ export const mixtureWords = {
     }
     if (now.entropy > 0.8 && now.nmi < 0.15) return even;
     if (dead) return `${dead} of ${E} experts died; the others get ${right} right`;
-    return `All ${E} experts work, and ${right} comes out right`;
+    return `All ${E} experts work, and ${right} come out right`;
   },
   mapTitle({ settings, now }, plane) {
     const owners = ownersIn(plane);
@@ -86,9 +86,10 @@ export const mixtureWords = {
     if (nmi > 0.3) return "Every expert has its own patch, and its own opinion";
     return "Every expert is asked, and has its own opinion";
   },
-  reads({ now, settings }) {
+  reads({ now, settings, knocked }) {
+    const gone = goneOf({ knocked });
     return [
-      ["Dead experts", now.dead, ` of ${settings.E}`],
+      ["Dead experts", now.dead - gone, ` of ${settings.E}${gone ? `, ${gone} out` : ""}`],
       ["Right, held out", (100 * now.accuracy).toFixed(0), " %"],
       ["Usage entropy", now.entropy.toFixed(2), " of 1"],
       ["Specialisation", now.nmi.toFixed(2), " NMI"],
@@ -103,7 +104,7 @@ export const mixtureWords = {
     {
       note: "Shade of grey: the predicted class.",
       of: (plane) => plane.predicted,
-      title: ({ now, data }) => `Together they get ${rightOf(data, now.predicted)}`,
+      title: ({ now, data }) => `Together: ${rightOf(data, now.predicted)}`,
       points: (now) => now.predicted,
       label: "What the mixture predicts.",
     },

@@ -50,7 +50,7 @@ export function makeFoot(model, { live, owner, own, standing }) {
     describe(standing());
     script.value = inPyTorch(model.get("script"), state, link());
     scriptBox.hidden = false;
-    copy(script.value, script, status, `The script, ${script.value.trim().split("\n").length} lines,`);
+    copy(script.value, script, status, `The script (${script.value.trim().split("\n").length} lines)`);
   }
   const link = () => {
     const hash = toHash(state);

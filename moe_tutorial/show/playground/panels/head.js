@@ -12,7 +12,7 @@ export function makeHead(act, timeline) {
   const message = el("p", { className: "pg-message" });
   const play = button("Play", { onclick: act.toggle });
   const step = quietly("Step", { title: "One training step", onclick: act.step });
-  const reset = quietly("Reset", { title: "Back to the start, with these settings", onclick: act.reset });
+  const reset = quietly("Reset", { title: "Back to the start, with all experts", onclick: act.reset });
   const pace = el("select", { className: "pg-pace", ariaLabel: "Pace", onchange: () => act.pace(+pace.value) });
   pace.append(...PACES.map((perSecond) => new Option(paceWords(perSecond), perSecond)));
   pace.value = PACES[1];

@@ -1,7 +1,7 @@
 // Panels about the parts of a layer, experts or leaves: their usage, and their own predictions.
 import { el, note, renew } from "../../web/dom.js";
 import { bars, number } from "../../web/draw/shares.js";
-import { fairWords, percent, useWords } from "../../web/words.js";
+import { fairWords, useWords } from "../../web/words.js";
 import { group, heading, makeCanvas, set, square } from "../panels/elements.js";
 import { drawExpert } from "./pictures.js";
 import { usageTitle } from "../words.js";
@@ -67,8 +67,7 @@ export function makeSmalls(between) {
         const how = { dead: dead[e], patterned };
         drawExpert(picture, e, frame.partPlane(e, SIDE), plane, frame.data.classes, how);
       }
-      const use = dead[e] ? "dead, nobody asks it" : `used for ${percent(share)}`;
-      picture.ariaLabel = `What ${words.part} ${e} would predict; ${use}.`;
+      picture.ariaLabel = `What ${words.part} ${e} would predict; its share: ${useWords(share, frame.knocked[e])}.`;
     });
     above.title(words.partsTitle(frame));
   }

@@ -36,7 +36,7 @@ export const treeWords = {
     "predict, in colour where it is asked.",
   sharesNote: "Share of the points that hard decisions send there.",
   readsNote:
-    "Dead: under 1 % of the points. Undecided: 1 where every question is a coin's toss. Right: of 1,024 held-out " +
+    "Dead: under 1 % of the points. Undecided: 1 where every question is a coin's toss. Right: of 1,024 new " +
     "points, with one leaf each, and with all leaves mixed as in training. Entropy: 1 where all leaves get the same.",
   pointNote:
     "Asked: the questions on its way down. Right: the probability to go right. Weight: how much of it arrives. " +
@@ -56,9 +56,9 @@ export const treeWords = {
     if (!step) return "Nobody has learned anything yet";
     const L = shares.length;
     const best = most(shares);
-    const compared = `one leaf gets ${percent(hard.accuracy)} right, all mixed ${percent(soft.accuracy)}`;
-    if (dead === L - 1) return `${shares[best] === 1 ? "All" : "Nearly all"} points go to leaf ${best}: ${compared}`;
-    return `${dead ? `${dead} of ${L} leaves are dead` : `All ${L} leaves work`}: ${compared}`;
+    const scored = `of new points, one leaf gets ${percent(hard.accuracy)} right, all mixed ${percent(soft.accuracy)}`;
+    if (dead === L - 1) return `${shares[best] === 1 ? "All" : "Nearly all"} points go to leaf ${best}: ${scored}`;
+    return `${dead ? `${dead} of ${L} leaves are dead` : `All ${L} leaves work`}: ${scored}`;
   },
   mapTitle(_, plane) {
     const owners = ownersIn(plane);

@@ -25,7 +25,7 @@ function numberLine(said, measured, { low, high, unit }) {
       el("span", {}, `${name} ${withUnit(value, unit)}`),
       el("i"),
     );
-  const marks = [mark("is", "measured", measured)];
+  const marks = [mark("is", "answer", measured)];
   if (said !== undefined) marks.unshift(mark("said", "you", said));
   return el("div", { className: "moe-numberline", ariaHidden: "true" }, ...marks);
 }
@@ -33,7 +33,7 @@ function numberLine(said, measured, { low, high, unit }) {
 /** The choices as a list; the measured one and the learner's are marked. */
 function list(/** @type {any} */ said, /** @type {any} */ measured, /** @type {string[]} */ choices) {
   const lines = choices.map((text) => {
-    const marks = [text === measured && "measured", text === said && "you"].filter(Boolean).join(", ");
+    const marks = [text === measured && "answer", text === said && "you"].filter(Boolean).join(", ");
     return el(
       "li",
       { className: text === measured ? "moe-is" : "" },
@@ -70,14 +70,15 @@ function render({ model, el: root }) {
   /** The question with the control for its answer. A choice is stored as its text, so that choices can be reordered. */
   function open() {
     const { node, read } = answers.choices ? choice(answers.choices) : slider(answers, question);
+    const missing = answers.choices ? "Choose an answer first." : "Move the slider first.";
     function lock() {
       const value = read();
-      if (value === null) return void (told.textContent = "Choose an answer first.");
+      if (value === null) return void (told.textContent = missing);
       stored.put({ said: answers.choices?.[value] ?? value });
       draw();
       told.focus();
     }
-    node.oninput = node.onclick = () => void (told.textContent = ""); // no longer "Choose an answer first."
+    node.oninput = node.onclick = () => void (told.textContent = ""); // no longer what is missing
     const buttons = [button("Lock my guess", { onclick: lock })];
     if (measured !== undefined) buttons.push(quietly("Show it", { onclick: show }));
     const legend = el("legend", { className: "moe-question" }, ...prose(question));
@@ -98,7 +99,7 @@ function render({ model, el: root }) {
   }
   /** The card of reveal() before the guess. */
   function closed() {
-    told.replaceChildren(link("Lock your guess first"), ", or let the page show what was measured.");
+    told.replaceChildren(link("Lock your guess first"), ", or let the page show the answer.");
     return el("div", { className: "moe-closed" }, told, quietly("Show it", { onclick: show }));
   }
   function link(/** @type {string} */ text) {

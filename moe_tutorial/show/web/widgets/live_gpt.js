@@ -294,7 +294,8 @@ function render({ model, el: root }) {
     const source = dare()?.source;
     const names = out.length === 1 ? who(out[0]) : `${out.length} experts`;
     const all = counted(letters, "letter");
-    const falls = fell ? `${fell} of ${all} ${fell === 1 ? "is" : "are"} wrong` : "no letter is wrong";
+    const [falling, fall] = source ? ["is wrong", "are wrong"] : ["changes", "change"]; // right is what its source says
+    const falls = fell ? `${fell} of ${all} ${fell === 1 ? falling : fall}` : `no letter ${falling}`;
     put(title, {
       textContent: written === undefined ? opening() : `${broken ? "Broken: w" : "W"}ithout ${names}, ${falls}`,
     });
@@ -306,7 +307,7 @@ function render({ model, el: root }) {
     const loss = `${broken ? "✗ " : ""}${falls}`;
     const remarks = [done() && source ? `✓ as in ${source}` : "", written === undefined ? "" : loss];
     continuations.draw(text, right, written, rest ? 0 : until, heads, remarks);
-    const rule = tries && broken ? "It is broken." : "It is broken when half of these letters are wrong.";
+    const rule = tries && broken ? "It is broken." : `It is broken when half of these letters ${fall}.`;
     put(figure, { textContent: !refused && tries ? (tries === 1 ? "1 try." : `${tries} tries.`) : "" });
     put(unit, { textContent: refused || (text ? rule : "") });
   }

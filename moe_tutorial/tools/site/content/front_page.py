@@ -27,20 +27,24 @@ from moe_tutorial.tools.site.repository import repository as course_address
 
 FIRST = "00_start_here"
 ANCHOR = "run-it-yourself"  # the section on the front page
+MORE = {"03", "06", "07", "08"}  # lessons with a challenge in the playground, or with the front page's game
 # The claim that refutes the belief named on the front page: no guess asks about it, and no clock judges it.
 BELIEF = "10.3"
+FOUND = "Eight neighbouring characters ask for <b>{}</b> fewer of a layer's eight experts than chance would"
 
 
 def cards(repository: Path) -> str:
     """The map of the lessons: what each asks, how long it takes, and which lessons it needs.
 
-    ``static/progress.js`` gives a lesson's number the colour of its expert when the reader has done something in it.
+    ``static/progress.js`` fills a lesson's number with the colour of its expert as far as the reader has done it.
     """
+    written = "".join(path.read_text(encoding="utf-8") for path in (repository / "notebooks").glob("*.py"))
     items = []
     for lesson in lessons(repository):
         after = f" · after {' and '.join(name[:2] for name in lesson.needs)}" if lesson.needs else ""
         number, title = lesson.lesson.title.split(" ", 1)
-        badge = f'<span class="moe-lesson" style="{_dye(int(number))}">{number}</span>'
+        of = len(set(re.findall(rf'\b(guess|check|detective)\(\s*"({number}\.\w+)"', written))) + (number in MORE)
+        badge = f'<span class="moe-lesson" data-of="{of}" style="{_dye(int(number))}">{number}</span>'
         items.append(
             f'<li><a href="{lesson.lesson.name}.html"><b>{badge} {escape(title)}</b>'
             f"<small>{lesson.lesson.minutes} min{after}</small><span>{escape(lesson.asks)}</span></a></li>"
@@ -191,13 +195,10 @@ class Measured(HtmlDirective):
 
 def belief(claim: Claim) -> str:
     """A belief that a claim refutes, as a question: either answer shows what was measured (``site.css``)."""
-    (lead, interval), (control, _) = claim.measured.rounded, claim.control.rounded
-    quantity = claim.quantity.removesuffix(f" ({claim.unit})")
     return (
         f'<fieldset class="moe-belief"><legend><q>{escape(claim.refutes)}</q></legend>'
         '<label><input type="radio" name="belief">True</label> <label><input type="radio" name="belief">False</label>'
-        f"<p><span>Measured: false.</span><span>Right: it is false.</span> <b>{lead}</b> {escape(claim.unit)}: "
-        f"{escape(quantity)}, {interval}, {claim.n_seeds} seeds. "
-        f"{escape(claim.statement)}. The control, {escape(claim.control_is)}: {control}. "
+        f"<p><span>Measured: false.</span><span>Right: it is false.</span> {FOUND.format(claim.measured.rounded[0])}. "
+        f"The control, {escape(claim.control_is)}: {claim.control.rounded[0]}. "
         f'<a href="claims.html#{anchor(claim)}">How it was measured</a></p></fieldset>'
     )

@@ -1,4 +1,4 @@
-// Colours the lessons on the front page's map of which this browser keeps something done: a guess that is locked, a
+// Fills the lessons on the front page's map as far as this browser keeps that they are done: a guess that is locked, a
 // puzzle that is solved, suspects that are found, a challenge that is won.
 (() => {
   const start = `moe ${location.pathname.replace(/[^/]*$/, "")} `; // as in web/ask/storage.js
@@ -10,7 +10,8 @@
     try {
       const keys = Object.keys(localStorage).filter((key) => key.startsWith(start));
       const found = keys.filter((key) => isDone(JSON.parse(localStorage.getItem(key)) ?? {}));
-      return found.map((key) => key.slice(start.length).split(" ")[1].slice(0, 2));
+      const names = found.map((key) => key.slice(start.length).replace(/^(dare \d\d).*/, "$1")); // one game
+      return [...new Set(names)].map((name) => name.split(" ")[1].slice(0, 2));
     } catch {
       return []; // this browser refuses storage
     }
@@ -19,8 +20,10 @@
     const all = done();
     for (const badge of document.querySelectorAll(".moe-lesson")) {
       const n = all.filter((lesson) => lesson === badge.textContent).length;
+      const of = Math.max(n, badge.dataset.of);
       badge.classList.toggle("moe-done", n > 0);
-      badge.parentElement.nextElementSibling.dataset.done = n ? ` · ${n} done` : "";
+      badge.style.setProperty("--part", `${(100 * n) / of}%`);
+      badge.parentElement.nextElementSibling.dataset.done = n ? ` · ${n} of ${of} done` : "";
     }
   }
   addEventListener("pageshow", show); // also when a reader comes back to it
