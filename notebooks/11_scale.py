@@ -513,7 +513,6 @@ picture(
 #
 # The mixture computes far less. But in decode, both models read the same contexts on top, and in a full replica these fill the memory.
 # With 2,000 tokens each, half as many requests find room as with 1,000. Reading their contexts takes equally long: the purple bar stays.
-# But half as many requests also mean half as many tokens at once.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -544,8 +543,8 @@ sooner = next(n for n in held if dearer(context=n, lasts=at_once) < 1.01)
 reveal(
     "11.contexts",
     f"{gone:,} tokens" if gone else "none of these",
-    says=f"A full replica then holds only {fit:,} / 16 = {held[16_000]:,} requests. Your crossing for a dense layer is {DENSE:.0f}. So even the "
-    f"large model waits for its weights, and the mixture reads as many.\n\n"
+    says=f"A full replica then holds only {fit:,} / 16 = {held[16_000]:,} requests, a token of each at once. Your crossing for a dense layer is {DENSE:.0f}. So "
+    f"even the large model waits for its weights, and the mixture reads as many.\n\n"
     f"With 4,000 tokens it costs {left[4_000]:.0%} of the large model's price. Were contexts read while computing, nothing would be "
     f"left from {sooner:,} on (lines below).",
 )
@@ -607,14 +606,14 @@ curves(
 )
 
 # %% [markdown]
-# *"A fraction of inference cost"*: true in prefill most of all; in decode while contexts are short; and not at all where one server is
-# enough for either model. A whole request lies between (*Further*).
+# *"A fraction of inference cost"*: true in prefill most of all; in decode while contexts are short; and not at all where as many GPUs
+# have to be rented for either model (here: one server of eight). A whole request lies between (*Further*).
 #
 # We assumed that contexts are read after computing. In each layer the experts wait for attention, which reads them. So this is likelier
 # than reading at the same time, unless a GPU works on two batches at once.
 #
-# Beside a small dense model, which computes as much for a token, the mixture's decode costs as much or up to a third more at 2,000
-# requests a second; at 100, and contexts of 1,000 tokens, twice as much, as it needs two GPUs to fit (*Further*).
+# Beside a small dense model, which computes as much for a token, the mixture's decode is nowhere cheaper: at 2,000 requests a second it
+# costs as much or up to 35 % more; at 100, and contexts of 1,000 tokens, twice as much, as it needs two GPUs to fit (*Further*).
 #
 # *"Since a single expert does the processing"*: in Mixtral, two of eight do, for one token in one layer. A batch asks all eight.
 
@@ -681,7 +680,7 @@ reveal(
     float(few_tokens),
     says=f"With 1,024 tokens it is {many_tokens:.1f}. "
     + (
-        "With few tokens, chance spreads choices unevenly. With many, it evens out."
+        "With few choices for each expert, chance spreads them unevenly. With many, it evens out."
         if few_tokens > many_tokens + 1
         else "Chance makes no difference here."
     ),
@@ -872,8 +871,8 @@ table(
     title=f"Where other experts are popular now than in the step before, the busiest machine has {changed['rearranged']:.2f} times its even "
     f"share rearranged, {changed['+ copies']:.2f} with copies, and {changed['as numbered']:.2f} as numbered",
     note=f"Means of 20 draws; of {len(pairs)} pairs of draws where others are popular. At a skew of 0 with 128 tokens in place of {BATCH:,}: {by_chance['as numbered']:.2f} as numbered, "
-    f"{by_chance['rearranged']:.2f} rearranged. On H100s, work is time from {crossing(EXPERTS, ASKED, FLOPS / BANDWIDTH, 2):,.0f} tokens on, by your "
-    "`crossing`.",
+    f"{by_chance['rearranged']:.2f} rearranged. Below {crossing(EXPERTS, ASKED, FLOPS / BANDWIDTH, 2):,.0f} tokens (your crossing, on H100s) machines wait "
+    "for weights, and choices are not time.",
 )
 
 # %% [markdown]
@@ -896,15 +895,15 @@ needed = crossing(8, 2, FLOPS / BANDWIDTH, 2)
 now, before = (together(MIXTRAL, context=tokens - less) for less in (0, 100))
 print(f"{tokens:,} tokens: {now:,} requests, crossing {needed:,.0f}.")
 if now < needed <= before:
-    print("Right. From here on the mixture waits for its weights.")
+    print("Right. From here on, by the formula, its experts wait for their weights.")
 
 # %% [markdown]
 # ## Recap
 #
 # - By the formula, a mixture needs $E/k$ times as many tokens as a dense layer before computing takes as long as reading.
-# - All GPUs that hold the weights are paid for. With full replicas, prefill is far cheaper than with a dense model of its size, and decode
-#   with short contexts is.
-# - With few tokens, a limit on the experts drops choices by chance alone.
+# - All GPUs that hold the weights are paid for. With full replicas, a mixture's prefill costs about a quarter of that of a dense model of
+#   its size, its decode half with contexts of 1,000 tokens, and with 16,000 as much.
+# - With few choices for each expert, a limit on the experts drops some by chance alone.
 # - With experts on many machines, a step waits for the busiest. As long as the same experts stay popular, rearranging helps, and more
 #   with a spare place. Only copies can split the hottest expert's work.
 #
