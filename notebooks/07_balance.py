@@ -955,7 +955,7 @@ def set_bias(step, trained):
 
 
 quantiles = trained_with(on_step=set_bias, bias=True)
-print(f"with quantiles: {accuracy(quantiles).mean():.1f} % right")
+print(f"with quantiles: {accuracy(quantiles).mean():.0f} % right")
 claim(
     "07.5",
     "A bias set by quantiles keeps the busiest expert below 1.6 times its even share, without any rate",

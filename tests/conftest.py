@@ -18,14 +18,17 @@ PATIENCE = 90_000  # milliseconds to wait for an action in a page, which is slow
 settings.register_profile("first failure", phases=[Phase.explicit, Phase.generate])
 
 # Tests that take minutes, the longest first, so that no worker starts one when the others have finished. The tests of
-# the site come after the lessons, because it is built from their outputs.
+# the site come after the lessons, because it is built from their outputs: one worker builds it for the claims page,
+# while the others have tests that do without it.
 PLANTED = "tests/planted/"
 LONG = (
     "notebooks/",
     "tests/browser/test_lab",
+    "tests/browser/test_claims_page.py",
     "tests/tools/test_further_seeds.py",
     PLANTED,
-    "tests/study/test_parallel.py",
+    "tests/course/test_my_moe.py",
+    "tests/study/",
     "tests/browser/",
 )
 ONE_BY_ONE = ("tests/tools/test_further_seeds.py", PLANTED)  # files whose tests need not stay in one worker

@@ -44,8 +44,8 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "y = y + (g * (chosen == e)).sum(1, keepdim=True) * expert(f'experts.{e}')": LAST,
     },
     "14.alone": {
-        "return ((together - alone).norm() / together.norm()).item()": "a distance has no direction",
-        "return (alone - together).norm() / together.norm()": "a tensor of one number, too",
+        "return ((together - separate).norm() / together.norm()).item()": "a distance has no direction",
+        "return (separate - together).norm() / together.norm()": "a tensor of one number, too",
     },
     "14.reaches_router": {
         "loss = moe(x)[0].sum()": "a loss, too",
