@@ -67,7 +67,7 @@ BUILD: dict[str, Callable[[], nn.Module]] = {
     **{name: partial(Forest, 12 // depth, depth) for name, depth in FORESTS.items()},
 }
 RATES = (0.003, 0.01, 0.03)
-COEFFICIENTS = {"mixture": (0.01, 0.1, 1.0), "tree": (5.0, 20.0, 60.0)}  # of the Switch loss; of the hardening loss
+COEFFICIENTS = {"mixture": (0.01, 0.1, 1.0), "tree": (5.0, 10.0, 20.0)}  # of the Switch loss; of the hardening loss
 NODE_BALANCE = 1.0
 
 
