@@ -185,7 +185,7 @@ guess(
 )
 
 # %% tags=["measure"]
-# Measured: the mixture, also with less care, the tree, and a path layer of 8 levels. Stored: the rest.
+# Measured: mixture, also with less care, tree, and path with 8 levels. Stored: the rest.
 stored = contest.stored()
 data, raw = digits4("standardised"), digits4("raw")
 tuned = {name: contest.best(stored, name) for name in ("mixture", "tree")}
