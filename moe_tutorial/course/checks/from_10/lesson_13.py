@@ -89,9 +89,6 @@ def path_layer(ask: Ask) -> None:
         "A question of a tree writes nothing: it multiplies d times.": '"tree": levels} => "tree": 2 * levels}',
         "A score writes nothing: it multiplies d times.": '"mixture": n, => "mixture": 2 * n,',
         "A mixture scores all its `n` experts, and not one on each level.": '{"mixture": n, => {"mixture": levels,',
-        "A node on a path's way also writes: d more multiplications.": (
-            "2 * d * neurons => 2 * d * neurons - (kind == 'path') * d * levels"
-        ),
     },
 )
 def multiplications(ask: Ask) -> None:
