@@ -95,6 +95,7 @@ def see_yesterdays(page):
     assert page.get_by_text("Error displaying widget").count() == 0
 
 
+@pytest.mark.nightly
 def test_yesterdays_widgets_are_as_they_were_left_and_stay_so_when_saved(page, lab, workspace):
     file = workspace / "day.ipynb"
     run_all(page, lab, file.name)

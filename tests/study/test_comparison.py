@@ -147,14 +147,12 @@ def test_results_of_another_definition_are_not_read(folder, monkeypatch):
         comparison.results()
 
 
-nightly = partial(pytest.param, marks=pytest.mark.nightly)
-
-
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("owner", "name", "other", "noticed"),
     [
         (comparison.KINDS, "frozen", comparison.KINDS["experts"], r"curves.*frozen"),
-        nightly(torch.optim, "AdamW", partial(torch.optim.AdamW, betas=(0.9, 0.9)), r"curves.*dense"),
+        (torch.optim, "AdamW", partial(torch.optim.AdamW, betas=(0.9, 0.9)), r"curves.*dense"),
     ],
 )
 def test_results_of_another_code_differ_in_the_first_steps(monkeypatch, data, owner, name, other, noticed):
