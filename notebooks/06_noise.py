@@ -215,7 +215,7 @@ def others_move(x, others, dL_dz, eta):
 # %%
 others_move = check("06.others_move", others_move)
 
-# %% [markdown]
+# %% [markdown] tags=["06.suspect"]
 # So on another image $x'$ the logit moves in proportion to $x \cdot x'$. Write each image as the mean $m$ plus a rest,
 # $x = m + r$ and $x' = m + r'$. Averaged over all pairs of images, the rests cancel:
 #

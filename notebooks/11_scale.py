@@ -305,7 +305,7 @@ table(
     + f"The others are on an H100, which does {FLOPS / BANDWIDTH:.0f} FLOP per byte by its data sheet. Here it is {np.median(flop_per_byte):.0f}.",
 )
 
-# %% [markdown]
+# %% [markdown] tags=["11.worst"]
 # The first row explains the peak of the first picture. Up to about so many tokens the small layer mostly waits for its weights, while
 # the mixture reads more and more experts. Beyond, the small layer's time grows with each token.
 #
@@ -512,7 +512,7 @@ picture(
 # ## What do longer contexts change?
 #
 # The mixture computes far less. But in decode, both models read the same contexts on top, and in a full replica these fill the memory.
-# With 2,000 tokens each, half as many requests find room as with 1,000. Reading their contexts takes equally long: the purple bar stays.
+# With 2,000 tokens each, half as many requests find room as with 1,000. Reading their contexts takes equally long.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -568,7 +568,7 @@ def show_price(context, rate):
 sweep(
     show_price,
     context=("Tokens of context", [1_000, 2_000, 4_000, 16_000]),
-    rate=("Requests a second", [20_000, 2_000, 1_000, FEW]),
+    rate=("Requests a second, ever fewer", [20_000, 2_000, 1_000, FEW]),
 )
 
 # %% tags=["draw", "nbval-ignore-output"]

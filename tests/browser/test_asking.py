@@ -230,7 +230,7 @@ def test_a_puzzle_is_solved_by_keys(visit, id):
             handle(page, text).press("ArrowRight")  # where Python leaves no choice, the line is indented already
             expect(handle(page, text)).to_be_focused()
     page.get_by_role("button", name="Check").click()
-    expect(told).to_have_text("✓ Right. It is kept in this browser.")
+    expect(told).to_have_text("✓ Right.")
     page.reload()
     expect(told).to_contain_text("✓ Solved.")
     assert lines(page)[: len(right)] == ["    " * indent + text for text, indent in right]

@@ -73,11 +73,12 @@ export const mixtureWords = {
   },
   mapTitle({ settings, now }, plane) {
     const owners = ownersIn(plane);
+    const empty = owners - (settings.E - now.dead);
     const best = most(now.shares);
     if (settings.gate === "hash") return `A hash scatters the plane over ${owners} experts`;
     if (owners === 1) return `The router sends the whole plane to expert ${plane.owner[0]}`;
     if (now.shares[best] > 0.9) return `The router sends nearly all points to expert ${best}`;
-    return `The router cuts the plane into ${owners} regions`;
+    return `The router cuts the plane into ${owners} regions${empty > 0 ? `, ${empty} nearly without points` : ""}`;
   },
   partsTitle({ settings: { E, gate }, now: { dead, nmi }, step }) {
     if (!step) return "What each expert would say, untrained";

@@ -104,7 +104,7 @@ export function makeStory(goOn, keepWon) {
           "fewer is better. The link below replays it.",
       );
     } else if (step >= steps)
-      set(score, `✗ Not within ${figure(steps)} steps. ${stands.join(", ")}. Reset, and try another way.`);
+      set(score, `✗ Not within ${figure(steps - from)} steps. ${stands.join(", ")}. Reset, and try another way.`);
     else set(score, `${stands.join(", ")}. ${figure(steps - step)} steps are left.`);
   }
   return { node, show, draw, stop: baseline.stop };

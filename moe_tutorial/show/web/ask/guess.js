@@ -54,7 +54,7 @@ function render({ model, el: root }) {
 
   function draw() {
     const said = stored.get()?.said;
-    const where = question && said !== undefined ? [note(stored.where())] : [];
+    const where = question && said !== undefined && stored.where() ? [note(stored.where())] : [];
     const label = el("p", { className: "moe-label" }, model.get("label"));
     const name = question ? { id: `guess-${id}` } : {};
     mount(root, el("section", { className: "moe-ask", ...name }, label, ...parts(said), ...where));

@@ -11,7 +11,7 @@ const here = (everywhere.moeStored ??= new Map());
 const WHERE = {
   workspace: "It is kept in your workspace.",
   kernel: "It is kept until the kernel stops: this notebook is in no workspace.",
-  browser: "It is kept in this browser.",
+  browser: "", // as everywhere on the web
   page: "It is kept until you leave this page: this browser keeps nothing for it.",
 };
 

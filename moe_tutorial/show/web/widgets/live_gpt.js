@@ -424,7 +424,7 @@ function render({ model, el: root }) {
       if (off[b - 1]?.[e] === false && off[b - 1].filter((out) => !out).length > 1) off[b - 1][e] = true;
     }
     reading = gone().length ? startReading(gpt, off) : usual;
-    tries = Math.max(gone().length, Math.floor(asked.get("tries")) || 0);
+    tries = Math.floor(asked.get("tries")) || 0;
     layer = Math.min(B, Math.max(1, Math.floor(asked.get("layer")) || 1)) - 1;
     notice.textContent = same ? "" : "This link is from another build of the site: its model had other experts";
     const letters = [...(asked.get("text") ?? "")].filter((c) => gpt.idOf(c) >= 0);

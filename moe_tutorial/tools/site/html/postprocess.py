@@ -22,7 +22,7 @@ USED_BY = {
     "terms.js": {"moe-term"},
     "toc.js": {"bd-sidebar-primary"},
     "claims.js": {"moe-claim"},
-    "progress.js": {"moe-lessons"},
+    "progress.js": {"bd-sidebar-primary"},
     "claims.css": {"moe-claims-filter"},
     "search.js": {"search-results"},
     "searchtools.js": {"search-results"},

@@ -1,5 +1,5 @@
-// Fills the lessons on the front page's map as far as this browser keeps that they are done: a guess that is locked, a
-// puzzle that is solved, suspects that are found, a challenge that is won.
+// Shows what this browser keeps as done, in the sidebar and on the front page's map of lessons: a guess that is locked,
+// a puzzle that is solved, suspects that are found, a challenge that is won.
 (() => {
   const start = `moe ${location.pathname.replace(/[^/]*$/, "")} `; // as in web/ask/storage.js
   const isDone = ({ said, solved, won, boards = {} }) =>
@@ -18,6 +18,10 @@
   }
   function show() {
     const all = done();
+    for (const link of document.querySelectorAll(".bd-sidebar-primary .toctree-l1 > a")) {
+      const n = all.filter((lesson) => link.textContent.trim().startsWith(`${lesson} `)).length;
+      link.dataset.done = n ? ` · ${n} done` : "";
+    }
     for (const badge of document.querySelectorAll(".moe-lesson")) {
       const n = all.filter((lesson) => lesson === badge.textContent).length;
       const of = Math.max(n, badge.dataset.of);
@@ -28,5 +32,6 @@
   }
   addEventListener("pageshow", show); // also when a reader comes back to it
   addEventListener("storage", show); // or another tab adds to it
+  addEventListener("moe-stored", show); // or a widget of this page does
   show();
 })();
