@@ -99,7 +99,7 @@ def test_a_run_is_stamped_and_paid_and_a_wrong_verdict_is_answered_by_what_was_r
 
     say(page, A="softmax twice", B="late tokens", C="last wins", D=SOUND)
     accuse.click()
-    expect(told).to_have_text("0 of 4 right: 4,521 tokens, 1 wrong accusation. It is kept in this browser.")
+    expect(told).to_have_text("0 of 4 right: 4,521 tokens, 1 wrong accusation.")
     expect(told).to_be_focused()
     for letter, said in {
         "A": "softmax twice would fail certain, too, and A passed it.",
@@ -119,6 +119,20 @@ def test_a_run_is_stamped_and_paid_and_a_wrong_verdict_is_answered_by_what_was_r
     expect(suspect(page, "B").locator("p")).to_have_text("✓ Right.")
     expect(page.get_by_label("Verdict on B")).to_be_disabled()
     expect(told).to_contain_text("1 of 4 right: 6,049 tokens, 2 wrong accusations.")
+
+
+def test_who_takes_noise_for_another_bug_is_told_why_twice_comes_first(visit):
+    noisy, x = Suspect("late tokens"), ones(20, 1)
+    noisy.fails = "alone twice"
+    each = {"A": ("noise", noisy, x), "B": ("late tokens", Suspect("late tokens"), x)}
+    page = visit(detective("14.suspects", [each, each], [probe("twice", 14), probe("alone", 7)]))
+    run(page, "alone", "A")
+    say(page, A="late tokens")
+    page.get_by_role("button", name="Accuse").click()
+    expect(suspect(page, "A").locator("p")).to_have_text(
+        "✗ No. You have not run twice on A. It would tell. "
+        "Noise can fail any probe that compares two runs, so ask twice first."
+    )
 
 
 def test_a_solved_board_is_kept_and_counted_at_once_and_there_are_other_suspects(visit):
@@ -187,7 +201,9 @@ def test_its_link_replays_how_it_was_solved_and_leaves_the_readers_own_board_alo
     other.goto(address)
     other.reload()
     expect(label_of := other.locator(".moe-detective .moe-label")).to_contain_text("replayed")
-    expect(other.locator(".moe-told")).to_have_text("✓ Solved: 6,014 tokens, 0 wrong accusations. ")
+    expect(other.locator(".moe-told")).to_have_text(
+        "✓ Solved: 6,014 tokens, 0 wrong accusations. Proving each by its own runs costs 3,021 tokens at least. "
+    )
     assert stamps(other, "C") == ["certain ✗ FAILS", "alone ✗ FAILS"]
     assert other.get_by_role("button", name="alone 7").is_disabled()
     assert other.locator("tr").count() == 0

@@ -261,16 +261,11 @@ def the_loss_reaches_the_experts(moe, x):
 
 
 @right("14.your_probe")
-def copies_of_one_expert(moe, x):
-    moe = copy.deepcopy(moe)
-    with torch.no_grad():
-        for numbers in moe.experts.parameters():
-            numbers[:] = numbers[:1].clone()
-        y, routing = moe(x)
-        expected = routing.weights.sum(-1, keepdim=True) * moe.experts(x)[:, 0]
-        if moe.shared is not None:
-            expected += moe.shared(x).sum(1)
-        return ((y - expected).norm() / expected.norm()).item()
+def the_loss_reaches_every_expert_that_was_asked(moe, x):
+    y, routing = moe(x)
+    loss, w = y.square().sum(), moe.experts.w_out
+    (gradient,) = torch.autograd.grad(loss, w, allow_unused=True, materialize_grads=True)
+    return 1 - float(gradient[routing.indices].flatten(2).any(-1).all())
 
 
 @right("14.your_probe")
@@ -308,7 +303,7 @@ def asked_alone(moe, x):
     return largest_difference(moe, x)
 
 
-@wrong("14.your_probe", "follows the five rules")
+@wrong("14.your_probe", "wherever the five rules do")
 def weights_sum_to_one(moe, x):
     return float((moe(x)[1].weights.sum(-1) - 1).abs().max())
 

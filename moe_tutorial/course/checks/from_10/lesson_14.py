@@ -219,20 +219,20 @@ def right() -> Cases:
     }
 
 
-def accused(ask: Ask, cases: Cases) -> list[bool]:
-    """Whether the answer, a probe, fails each mixture."""
+def accused(ask: Ask, cases: Cases) -> list[float]:
+    """By how much the answer, a probe, fails each mixture: 0 where it passes."""
     found = []
     for given in cases.values():
         value = numbers(said := ask.once(*given))
         if value is None or value.ndim or value.dtype == torch.bool:
             raise NotYet(f"The answer is {kind(said)}. A single number is asked for: `.item()` makes one.")
-        found.append(not float(value) < 1e-3)
+        found.append(0.0 if (far := float(value)) < 1e-3 else far)
     return found
 
 
 def judges(ask: Ask, cases: Cases) -> None:
     """Require that a probe fails the mixtures that the solution fails, and no others."""
-    found = accused(ask, cases)
+    found = [bool(fails) for fails in accused(ask, cases)]
     for (where, given), fails in zip(cases.items(), found, strict=True):
         if fails != (not float(ask.right(*given)) < 1e-3):
             raise NotYet(f"It {'accuses' if fails else 'lets pass'} {where}. It should not.", found)
@@ -314,19 +314,30 @@ IN_SIGHT = {  # what the probes that stand unfolded above find
     "14.your_probe",
     hints=(
         "What must hold wherever the five rules do? Ask about something that the other probes do not ask about.",
-        "Which numbers need a gradient besides the router's? What if all experts are copies of one, or a token is 0?",
-        "The loss reaches the experts: `torch.autograd.grad(loss, moe.experts.w_out, allow_unused=True)`.",
+        "If all experts are copies of one, the answer is that expert's, times the sum of the token's weights.",
+        "`torch.func.functional_call(moe, copies, x)` calls `moe` with other numbers: `copies['experts.w_in']`.",
     ),
     mistakes={
-        "It accuses a right mixture, one that follows the five rules.": "return ... => 1.0",
+        "Copies all say the same, but each counts as much as its weight. You forget the weights.": (
+            "routing.weights.sum(-1, keepdim=True) * moe => moe"
+        ),
+        "Each token asks several experts. You count the weight of the first alone: add up those of all.": (
+            "routing.weights.sum(-1, keepdim=True) => routing.weights[:, :1]"
+        ),
         "It accuses nobody: every mixture with a bug passes it, those of the trial above, too.": "return ... => 0.0",
     },
+    swaps=(
+        (
+            "y = y if moe.shared is None else y - moe.shared(x).sum(1)",
+            "expected = routing.weights.sum(-1, keepdim=True) * moe.experts(x)[:, 0]",
+        ),
+    ),
 )
 def your_probe(ask: Ask) -> None:
     cases = {"a right mixture": drawn(), "a right mixture with small answers": drawn(size=1e-4)}
     for where, fails in zip(cases, accused(ask, cases), strict=True):
         if fails:
-            raise NotYet(f"It accuses {where}. What it asks has to hold wherever the five rules do.", where)
+            raise NotYet(f"It accuses {where}. What it asks has to hold wherever the five rules do.", [fails])
     found = {bug for bug in [*list(SUSPECTS)[1:], *MUTANTS] if catches(ask, bug)}
     if not found:
         raise NotYet("It accuses no mixture with a bug: not with the eight of the table, and no other.", "nobody")
@@ -338,6 +349,6 @@ def your_probe(ask: Ask) -> None:
 def catches(ask: Ask, bug: str) -> bool:
     """Whether a probe fails a mixture with this bug; one that stops with an error does."""
     try:
-        return accused(ask, {bug: drawn(bug)})[0]
+        return bool(accused(ask, {bug: drawn(bug)})[0])
     except NotYet:
         return True
