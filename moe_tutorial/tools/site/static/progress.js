@@ -30,8 +30,7 @@
       badge.parentElement.nextElementSibling.dataset.done = n ? ` · ${n} of ${of} done` : "";
     }
   }
-  addEventListener("pageshow", show); // also when a reader comes back to it
-  addEventListener("storage", show); // or another tab adds to it
-  addEventListener("moe-stored", show); // or a widget of this page does
+  // The reader comes back to the page, another tab adds something, or a widget of this page does.
+  for (const event of ["pageshow", "storage", "moe-stored"]) addEventListener(event, show);
   show();
 })();
