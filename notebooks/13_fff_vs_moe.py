@@ -632,7 +632,9 @@ picture(
 )
 
 # %% [markdown]
-# Is it the multiplications or the calls that take the path layer's time? Take it wider: it multiplies more often, in as many calls.
+# ## Calls or multiplications?
+#
+# Which of them take the path layer's time? Take it wider: it multiplies more often, in as many calls.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
