@@ -281,7 +281,7 @@ reveal(
     "14.caught",
     int((by_all[:, 0] > 0).sum()),
     says=f"In ten seeds, it catches {', '.join(w for w in CHANGES if noticed[w][0]) or 'none of the five'}. "
-    f"The largest number in OLMoE's answers is {largest:.1e}. The tolerance is {1.4e-2 / largest:,.0f} times that"
+    f"The largest number in OLMoE's answers is {largest:.5f}. The tolerance is {1.4e-2 / largest:,.0f} times that"
     + (". " if noticed["all answers 0"][0] else ", so even zeros pass. ")
     + f"With weights five times as large, it catches {sum(larger)}."
     + "\n\nMeasure the distance as a part of the size, as `gap` does. And see your test fail once before you believe it.\n\n"
@@ -459,7 +459,7 @@ def reordered(moe, x):
 
 
 # %% [markdown]
-# **Your turn.** One line: `alone` (T, d), each token's answer in a batch of its own. `x.split(1)` gives the tokens, each (1, d).
+# **Your turn.** One line: `separate` (T, d), each token's answer in a batch of its own. `x.split(1)` gives the tokens, each (1, d).
 
 
 # %% tags=["exercise"]
@@ -598,6 +598,22 @@ game
 #
 # The nine probes were written with the eight bugs of the table in mind. A fair trial needs other mistakes. Here are seventeen.
 
+
+# %% tags=["draw", "nbval-ignore-output"]
+# Drawn: the mistakes and what they do.
+def of_parts(parts):
+    """What each of these mistaken parts does, from its docstring."""
+    return {
+        m: [p.__doc__.partition(": ")[2].replace("`", "")] for m, p in parts.items()
+    }
+
+
+table(
+    ["mistake", "what it does"],
+    of_parts(MUTANTS),
+    title="Seventeen mistakes that the probes were not written for",
+)
+
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
@@ -702,6 +718,8 @@ picture(
 #
 # - `y, routing = moe(x)`: the answers, and the routing with `probs`, `indices` and `weights`.
 # - `moe.experts(x)` is every expert's answer, (T, E, d_out). Row 0 of each of `moe.experts.parameters()` is expert 0's.
+# - `torch.func.functional_call(moe, weights, x)` asks `moe` with other weights: a dict of names, such as "experts.w_in", and tensors.
+# - One of the right mixtures has `moe.shared` as well, an expert that all tokens ask. (Else it is None.)
 
 
 # %% tags=["exercise", "optional"]
@@ -764,7 +782,7 @@ def on_trial(probe):
     print(f"among them, not always caught by the nine: {', '.join(new) or 'none'}")
     for does in ("accuses", "cannot ask"):
         kinds = ", ".join(k for k in KINDS if does in said[k]) or "none"
-        print(f"right kinds that it {does}: {kinds}")
+        print(f"of eight kinds of right mixtures, it {does}: {kinds}")
 
 
 on_trial(your_probe)
@@ -1165,23 +1183,20 @@ picture(
 )
 
 # %% [markdown]
-# ### The seventeen mistakes
-#
-# This is what they do. The last three rows are right elsewhere, only not meant here.
+# ### More mistakes
 #
 # To plant one of your own, write `class Mine(Router)` (of `moe_tutorial.layers`) with a `forward` that changes something. Then
 # `moe, some = right_one("the five rules", seed)` and `moe.router = Mine(D, E, K)`. Which probes catch it: `fails(alone, moe, some)`?
+#
+# Three mixtures that are right elsewhere were left out, as they are only not meant here:
 
 # %% tags=["draw", "nbval-ignore-output"]
-# Drawn: the mistakes and what they do.
+# Drawn: what was left out.
 table(
-    ["mistake", "what it does"],
-    {
-        m: [part.__doc__.partition(": ")[2].replace("`", "")]
-        for m, part in (MUTANTS | NOT_MEANT).items()
-    },
-    title="Seventeen mistakes that the probes were not written for, and three right mixtures that are not meant",
-    note=f"Of the last three, the nine probes catch: {', '.join(known) or 'none'}.",
+    ["mixture", "what it does"],
+    of_parts(NOT_MEANT),
+    title="Three mixtures that are right elsewhere",
+    note=f"Of these, the nine probes catch: {', '.join(known) or 'none'}.",
 )
 
 # %% [markdown]

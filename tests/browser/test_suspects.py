@@ -191,7 +191,7 @@ def test_it_is_solved_by_touch_on_a_phone(visit):
 def test_its_link_replays_how_it_was_solved_and_leaves_the_readers_own_board_alone(visit):
     page = visit(board())
     solve(page)
-    page.get_by_role("link", name="A link that shows how").click()
+    page.get_by_role("link", name="A link that replays your game").click()
     label = page.locator(".moe-detective .moe-label")
     expect(label).to_have_text("The detective, suspects 1 of 2, replayed")
     address = page.url

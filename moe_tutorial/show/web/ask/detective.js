@@ -122,7 +122,7 @@ function render({ model, el: root }) {
       if (replayed) return [mark, cost, least];
       const runs = board.paid.map((run) => `${run[0]}${names.indexOf(run.slice(2))}`).join("");
       const href = `#suspects=${[digest, round, board.wrong, runs].join(".")}`;
-      const link = all && isSite ? [el("a", { href }, "A link that shows how"), ". "] : [];
+      const link = all && isSite ? [el("a", { href }, "A link that replays your game"), ". "] : [];
       return [mark, cost, least, ...link, stored.where()];
     }
     const question = el("legend", { className: "moe-question" }, model.get("question"));

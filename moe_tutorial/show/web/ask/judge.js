@@ -40,13 +40,13 @@ export function judge(kind, answer, sealed) {
 }
 
 /** Judge a guess: "right", "near" or "far". On a slider a guess is right within half a step, and near if it is off by
- * at most a tenth of the slider, or a third of the measured number.
+ * at most a step, a tenth of the slider, or a third of the measured number.
  * @param {any} said @param {any} measured @param {any} answers */
 export function verdict(said, measured, { low, high, step }) {
   if (typeof measured !== "number") return said === measured ? "right" : "far";
   const off = Math.abs(said - measured);
   if (off <= step / 2) return "right";
-  return off <= (high - low) / 10 || off <= Math.abs(measured) / 3 ? "near" : "far";
+  return off <= step || off <= (high - low) / 10 || off <= Math.abs(measured) / 3 ? "near" : "far";
 }
 
 /** The reply to a wrong verdict on a suspect: a probe that contradicts it, if possible one that was run on it.
