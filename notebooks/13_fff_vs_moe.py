@@ -11,7 +11,7 @@
 # %% [markdown]
 # # 13 Trees against mixtures
 #
-# 40 minutes. You leave able to compare dense networks, mixtures and trees of two kinds, and to judge what is said about fast
+# 45 minutes. You leave able to compare dense networks, mixtures and trees of two kinds, and to judge what is said about fast
 # feedforward networks (FFF).
 #
 # Both a mixture and a tree have many small networks and ask one of them. Does the tree do it better? The blog post from which
@@ -674,10 +674,6 @@ reveal(
     f"multiply: {slim['dense large']} µs became {wide['dense large']}, {longer['dense large']:.0f} times as long.",
 )
 
-# %% tags=["nbval-ignore-output"]
-# Your turn: from which width on is the path layer faster than dense large?
-print(microseconds(64))
-
 # %% [markdown]
 # And beside the mixture? Its scores are one call. The tree can ask one question after the other, a few calls each. Or it asks *all* its
 # questions in one call, and then walks over the answers, as timed above. Which way is faster with few leaves, which with many? Think, then move the slider. With more
@@ -731,6 +727,39 @@ sweep(beside_tree, n=("Experts, or leaves", list(SIZES)))
 
 # %% [markdown]
 # So it also takes the right program: many calls with little work, or one call with much.
+#
+# **Your turn, if you like.** Here the tree asks one by one. Write what is quicker for 16 leaves, and run both cells.
+
+
+# %% tags=["measure"]
+# Measured with this: a way of yours beside the two of the slider.
+def race(way):
+    """Print whether it answers as the tree does, and how fast it is."""
+    mine = [ForOne(tree, way) for tree in layers["tree"]]
+    whole = layers["tree"][0].eval()
+    tokens = torch.randn(20, 1, D)
+    same = all(torch.allclose(mine[0](x), whole(x)[0], atol=1e-5) for x in tokens)
+    ours = {"one by one": "tree, one by one", "all at once": "tree"}
+    times = answering(
+        1, {how: for_one[name] for how, name in ours.items()} | {"": mine}
+    )
+    print("The answers are the tree's." if same else "The answers are NOT the tree's.")
+    for how in ours:
+        print(f"Beside our way {how}: {in_words(times[how] / times[''])}")
+
+
+# %%
+def my_way(x, questions, biases, w_in, b_in, w_out, b_out):
+    node = 0
+    while node < len(questions):
+        score = questions[node] @ x + biases[node]
+        node = 2 * node + 1 + (score.item() >= 0)
+    e = node - len(questions)
+    return answer(x, w_in[e], b_in[e], w_out[e], b_out[e])
+
+
+# %% tags=["nbval-ignore-output"]
+race(my_way)
 
 # %% [markdown]
 # ## “A similar training time as a standard GPT”
