@@ -25,6 +25,11 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "new = torch.cat([tokens[:, :t], (tokens[:, t:] + 2) % n], dim=1)": "another character, too",
         "return not torch.allclose(model(tokens)[0][:, :t], model(new)[0][:, :t], atol=1e-05)": "both are compared",
     },
+    "11.place": {
+        "owner = torch.zeros(len(load))": "a machine's number, as a float, too",
+        "for expert in load.argsort(descending=True):": "any order among equally popular experts",
+        "for expert in load.argsort(descending=True, stable=False):": "any order among equally popular experts",
+    },
     "12.balance": {
         "uneven.append(((left - right) / (right + left)) ** 2)": "a difference, squared, has no direction",
     },
