@@ -121,20 +121,6 @@ def test_a_run_is_stamped_and_paid_and_a_wrong_verdict_is_answered_by_what_was_r
     expect(told).to_contain_text("1 of 4 right: 6,049 tokens, 2 wrong accusations.")
 
 
-def test_who_takes_noise_for_another_bug_is_told_why_twice_comes_first(visit):
-    noisy, x = Suspect("late tokens"), ones(20, 1)
-    noisy.fails = "alone twice"
-    each = {"A": ("noise", noisy, x), "B": ("late tokens", Suspect("late tokens"), x)}
-    page = visit(detective("14.suspects", [each, each], [probe("twice", 14), probe("alone", 7)]))
-    run(page, "alone", "A")
-    say(page, A="late tokens")
-    page.get_by_role("button", name="Accuse").click()
-    expect(suspect(page, "A").locator("p")).to_have_text(
-        "✗ No. You have not run twice on A. It would tell. "
-        "Noise can fail any probe that compares two runs, so ask twice first."
-    )
-
-
 def test_a_solved_board_is_kept_and_counted_at_once_and_there_are_other_suspects(visit):
     page = visit(board(), score_card())
     solve(page)
