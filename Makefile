@@ -36,7 +36,7 @@ check: ## in 40 seconds: style, types of the JavaScript, import contracts, and e
 	$(course) sync
 	$(course) scripts
 
-test: ## in 20 minutes, set-up included: the package, every lesson against its stored outputs, the pages in a browser
+test: ## in 15 minutes, set-up included: the package, every lesson against its stored outputs, the pages in a browser
 	$(setup) all
 	$(pytest)
 

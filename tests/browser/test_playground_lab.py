@@ -59,6 +59,7 @@ def test_the_state_is_a_dict_and_a_link_begins_beside_it(page, lab):
     assert opened.settle().step() == 0  # until Play is pressed
 
 
+@pytest.mark.nightly
 def test_a_challenge_that_is_won_stands_on_the_score_card_and_in_the_workspace(page, lab, workspace):
     run_all(page, lab, "challenge.ipynb")
     opened = Opened(page)

@@ -22,8 +22,6 @@ SAMPLE = [
     "switch-loss-not-by-k",
     "gate-forgotten",
     "heap-from-one",
-    "looks-ahead",
-    "entropy-not-normalised",
 ]
 
 
