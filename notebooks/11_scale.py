@@ -518,7 +518,7 @@ picture(
 # A guess.
 guess(
     "11.contexts",
-    f"A full replica holds {fit:,} requests with {CONTEXT:,} tokens of context, as in the picture. Contexts get longer, and "
+    f"A full replica holds {fit:,} requests with {CONTEXT:,} tokens of context. Contexts get longer, and "
     "replicas stay full (eight GPUs; contexts are read after computing). From which of these on is nothing left of the mixture's gain?",
     choices=["2,000 tokens", "4,000 tokens", "16,000 tokens", "none of these"],
 )

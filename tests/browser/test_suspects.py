@@ -187,9 +187,7 @@ def test_its_link_replays_how_it_was_solved_and_leaves_the_readers_own_board_alo
     other.goto(address)
     other.reload()
     expect(label_of := other.locator(".moe-detective .moe-label")).to_contain_text("replayed")
-    expect(other.locator(".moe-told")).to_have_text(
-        "✓ Solved: 6,014 tokens, 0 wrong accusations. Proving each by its own runs costs 3,021 tokens at least. "
-    )
+    expect(other.locator(".moe-told")).to_contain_text("Proving each by its own runs costs 3,021 tokens at least.")
     assert stamps(other, "C") == ["certain ✗ FAILS", "alone ✗ FAILS"]
     assert other.get_by_role("button", name="alone 7").is_disabled()
     assert other.locator("tr").count() == 0

@@ -8,6 +8,7 @@ import pytest
 
 import moe_tutorial.show
 from moe_tutorial.course.lesson import Lesson, lesson_files
+from moe_tutorial.tools.site.content.cells import answers
 
 TITLE = re.compile(r"^## (.+)$", re.MULTILINE)
 LOOKED_UP = re.compile(r"Looked up (\d{4}-\d\d-\d\d)\.$")
@@ -59,6 +60,7 @@ def test_each_heading_has_an_anchor_for_jupyterlab_which_is_that_of_the_site(pag
     text = "\n\n".join(cell.source for cell in page.cells if cell.kind == "markdown")
     named = re.findall(r'^<a data-jupyter-id="(.+?)"></a>\n\n## (.+)$', text, re.MULTILINE)
     assert named == [(anchor(title), title) for title in TITLE.findall(text)]
+    assert not answers(page.cells)[-1]  # no exhibit's guess hides the last section
 
 
 @pytest.mark.parametrize("seed", ["7", pytest.param("4242", marks=pytest.mark.nightly)])

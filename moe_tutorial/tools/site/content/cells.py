@@ -25,8 +25,8 @@ from moe_tutorial.tools.site.content.puzzles import widget
 CODE = {"setup", "measure", "draw"}
 LABELS = {"playground": "Open the playground here", "quiz": "Test yourself: questions on this lesson"}
 CHECKED = re.compile(r'check\("([^"]+)"')
-TITLE = re.compile(r"(#+) ")
-TITLE_AND_TEXT = re.compile(r"((?:#+ [^\n]*\n*)?)(.*)", re.DOTALL)
+TITLE = re.compile(r"(?:<a [^\n]*\n+)?(#+) ")  # an anchor for JupyterLab may stand above it
+TITLE_AND_TEXT = re.compile(r"((?:(?:<a [^\n]*\n+)?#+ [^\n]*\n*)?)(.*)", re.DOTALL)
 COLUMNS = re.compile(r"\S {2,}\S.* {2,}\S|\S {3,}\S|^ {2,}\S.* {2,}\S")  # a line that has columns
 COLUMN = re.compile(r"x+(?: x+)*")  # where any of the lines has a character
 TRUE = re.compile(r"^( *)(\S.*?): +True$", re.MULTILINE)
