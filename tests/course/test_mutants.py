@@ -28,6 +28,7 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     "11.place": {
         "owner = torch.zeros(len(load))": "a machine's number, as a float, too",
         "for expert in load.argsort(descending=True):": "any order among equally popular experts",
+        "for expert in load.argsort(descending=True, stable=False):": "any order among equally popular experts",
     },
     "12.balance": {
         "uneven.append(((left - right) / (right + left)) ** 2)": "a difference, squared, has no direction",
