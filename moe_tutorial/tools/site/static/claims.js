@@ -10,6 +10,6 @@
     claim.scrollIntoView();
   }
 
-  addEventListener("hashchange", follow);
+  for (const event of ["hashchange", "load"]) addEventListener(event, follow); // pictures above may have moved it
   follow();
 })();
