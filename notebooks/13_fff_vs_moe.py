@@ -682,7 +682,7 @@ reveal(
 
 # %% tags=["measure"]
 # Measured: one token, from 16 large experts or leaves to 2,048 small ones.
-SIZES = {16: 128, 128: 32, 512: 16, 2048: 8}  # how many -> neurons of each
+SIZES = {16: 128, 128: 32, 2048: 8}  # how many -> neurons of each
 
 
 def one_token(n, h):
