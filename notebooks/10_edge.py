@@ -617,8 +617,8 @@ curves(
 # %% [markdown]
 # ## Fewer experts than trained
 #
-# Another way to fetch less: ask for fewer experts than the mixture was trained with. On the laptop above, gpt-oss-120b would be
-# faster with two experts in place of four. But what would be lost? We measure that on a small mixture for `digits4`.
+# Another way to fetch less: ask for fewer experts than the mixture was trained with. But what would be lost? We measure that on a
+# small mixture for `digits4`.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.

@@ -5,15 +5,15 @@ from playwright.sync_api import expect
 
 
 def test_a_guess_and_a_puzzle_mark_their_lessons_on_the_map(open_page, axe):
-    page = open_page("05_collapse.html", reduced_motion="reduce")
-    card, hidden = page.locator("[id='guess-05.sixty']"), page.locator(".moe-veil-05-sixty").first
+    page = open_page("museum.html", reduced_motion="reduce")
+    card, hidden = page.locator("[id='guess-14.museum_bias']"), page.locator(".moe-veil-14-museum-bias")  # text
     expect(hidden).to_be_hidden()
     card.get_by_role("slider").press("End")
     card.get_by_role("button", name="Lock my guess").click()
-    expect(card.get_by_role("status")).to_have_text("You said 60 of 60; it is 60 of 60.")
+    expect(page.locator(".bd-sidebar-primary [data-done$='1 done']")).to_have_text("14 Capstone")
     expect(hidden).to_be_visible()
     page.goto(f"{page.home}/index.html")
-    expect(page.locator(".moe-done")).to_have_text("05")
+    expect(page.locator(".moe-done")).to_have_text("14")
     expect(page.locator(".moe-lessons li").nth(5).locator("small")).to_have_attribute("data-done", " · 1 of 10 done")
     page.evaluate("""() => {
         const start = `moe ${location.pathname.replace(/[^/]*$/, "")} `;
@@ -23,7 +23,7 @@ def test_a_guess_and_a_puzzle_mark_their_lessons_on_the_map(open_page, axe):
         localStorage.setItem("moe /another/ guess 01.neurons", '{"said":1}');
     }""")
     page.reload()
-    expect(page.locator(".moe-done")).to_have_text(["03", "05", "06"])
+    expect(page.locator(".moe-done")).to_have_text(["03", "06", "14"])
     for theme in ("light", "dark"):
         page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
         assert faults(page, axe, ".moe-lessons") == []

@@ -11,7 +11,6 @@ const here = (everywhere.moeStored ??= new Map());
 const WHERE = {
   workspace: "It is kept in your workspace.",
   kernel: "It is kept until the kernel stops: this notebook is in no workspace.",
-  browser: "", // as everywhere on the web
   page: "It is kept until you leave this page: this browser keeps nothing for it.",
 };
 
@@ -35,7 +34,8 @@ function write(key, value) {
   }
 }
 
-/** One stored answer: get() and put() its value; where() says where it is stored; stop() removes the event listeners.
+/** One stored answer: get() and put() its value; where() says where it is stored, but of a browser nothing; stop()
+ * removes the event listeners.
  * @param {any} model @param {(value: any) => void} hear called when another widget of the page changes it */
 export function storedAnswer(model, hear = () => {}) {
   const [kind, id, inBrowser] = [model.get("kind"), model.get("id"), model.get("place") === "browser"];
@@ -62,7 +62,7 @@ export function storedAnswer(model, hear = () => {}) {
       }
       dispatchEvent(new CustomEvent(CHANGED, { detail: { key, value, by: model } }));
     },
-    where: () => WHERE[place || model.get("place")],
+    where: () => WHERE[place || model.get("place")] ?? "",
     stop() {
       removeEventListener(CHANGED, listen);
       model.off("change:place", tell);

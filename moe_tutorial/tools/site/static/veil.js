@@ -5,7 +5,7 @@
   for (const node of document.querySelectorAll(".moe-veil"))
     for (const name of node.classList)
       if (name.startsWith("moe-veil-")) {
-        const id = name.slice("moe-veil-".length).replace("-", ".").replaceAll("-", "_"); // docutils has no underscore
+        const id = name.slice("moe-veil-".length).replace("-", ".").replaceAll("-", "_"); // docutils writes _ as -
         guesses.set(id, [...(guesses.get(id) ?? []), node]);
       }
   const key = (id) => `moe ${location.pathname.replace(/[^/]*$/, "")} guess ${id}`; // as in web/ask/storage.js
