@@ -8,6 +8,7 @@ def test_a_guess_and_a_puzzle_mark_their_lessons_on_the_map(open_page, axe):
     page = open_page("museum.html", reduced_motion="reduce")
     card, hidden = page.locator("[id='guess-14.museum_bias']"), page.locator(".moe-veil-14-museum-bias")  # text
     expect(hidden).to_be_hidden()
+    card.scroll_into_view_if_needed()  # it is mounted when it comes near
     card.get_by_role("slider").press("End")
     card.get_by_role("button", name="Lock my guess").click()
     expect(page.locator(".bd-sidebar-primary [data-done$='1 done']")).to_have_text("14 Capstone")

@@ -10,6 +10,8 @@
     claim.scrollIntoView();
   }
 
-  for (const event of ["hashchange", "load"]) addEventListener(event, follow); // pictures above may have moved it
-  follow();
+  addEventListener("hashchange", follow);
+  const grown = new ResizeObserver(follow); // widgets above the claim are mounted late, and move it
+  grown.observe(document.body);
+  for (const event of ["wheel", "touchstart", "pointerdown", "keydown"]) addEventListener(event, () => grown.disconnect());
 })();
