@@ -690,7 +690,9 @@ reveal(
 )
 
 # %% [markdown]
-# And beside the mixture? Its scores are one call. The tree can ask one question after the other, a few calls each. Or it asks *all* its
+# ## Beside the mixture
+#
+# A mixture's scores are one call. The tree can ask one question after the other, a few calls each. Or it asks *all* its
 # questions in one call, and then walks over the answers, as timed above. Which way is faster with few leaves, which with many? Think,
 # then move the slider. With more experts, each is smaller here: from 128 neurons down to 8.
 

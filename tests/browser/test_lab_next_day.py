@@ -106,7 +106,7 @@ def test_yesterdays_widgets_are_as_they_were_left_and_stay_so_when_saved(page, l
         question.get_by_label(choice).check()
         question.get_by_role("button", name="Check").press("Enter")
         expect(question.get_by_role("status")).to_contain_text(verdict)
-    page.get_by_role("button", name="run mine on B").click()
+    page.get_by_role("button", name="run: mine on B").click()
     page.get_by_label("Verdict on A").select_option("nothing is wrong")
     page.get_by_label("Verdict on B").select_option("softplus")
     page.get_by_role("button", name="Accuse").press("Enter")

@@ -64,7 +64,7 @@ def choose(page, name):
 def run(page, name, letters):
     choose(page, name)
     for letter in letters:
-        page.get_by_role("button", name=f"run {name} on {letter}").click()
+        page.get_by_role("button", name=f"run: {name} on {letter}").click()
 
 
 def say(page, **verdicts):
@@ -87,7 +87,8 @@ def test_a_run_is_stamped_and_paid_and_a_wrong_verdict_is_answered_by_what_was_r
     page = visit(board(), score_card())
     told, bill, accuse = page.locator(".moe-told"), page.locator(".moe-bill"), page.get_by_role("button", name="Accuse")
     expect(bill).to_have_text("Bill: 0 tokens")
-    expect(accuse).to_be_disabled()
+    accuse.click()
+    expect(told).to_have_text("Choose a verdict first.")
     choose(page, "certain")
     expect(page.locator(".moe-asks")).to_have_text("It answers by what it is. 1,500 tokens a run.")
     run(page, "certain", "AD")
@@ -95,7 +96,7 @@ def test_a_run_is_stamped_and_paid_and_a_wrong_verdict_is_answered_by_what_was_r
     assert stamps(page, "A") == ["certain ✓ pass"]
     assert stamps(page, "D") == ["certain ✗ FAILS", "stops ✗ FAILS stopped with RuntimeError: not written"]
     expect(bill).to_have_text("Bill: 3,000 tokens")
-    expect(page.get_by_role("button", name="run stops on D")).to_be_disabled()
+    expect(page.get_by_role("button", name="run: stops on D")).to_be_disabled()
 
     say(page, A="softmax twice", B="late tokens", C="last wins", D=SOUND)
     accuse.click()
@@ -149,7 +150,7 @@ def test_it_is_solved_by_keys(visit):
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="certain 1,500", pressed=True)).to_be_focused()
     for letter, bug in zip("ABCD", FAILS, strict=True):
-        page.get_by_role("button", name=f"run certain on {letter}").focus()
+        page.get_by_role("button", name=f"run: certain on {letter}").focus()
         page.keyboard.press("Enter")
         page.keyboard.press("Tab")
         expect(page.get_by_label(f"Verdict on {letter}")).to_be_focused()
@@ -164,7 +165,7 @@ def test_it_is_solved_by_keys(visit):
 def test_it_is_solved_by_touch_on_a_phone(visit):
     page = visit(board(), width=390, has_touch=True)
     page.locator(".moe-probes button", has_text="certain").tap()
-    page.get_by_role("button", name="run certain on B").tap()
+    page.get_by_role("button", name="run: certain on B").tap()
     assert stamps(page, "B") == ["certain ✗ FAILS"]
     say(page, A=SOUND, B="softmax twice", C="late tokens", D="last wins")
     page.get_by_role("button", name="Accuse").tap()

@@ -42,7 +42,7 @@ function render({ model, el: root }) {
 
     const bill = el("output", { className: "moe-bill" });
     const asks = el("p", { className: "moe-asks" });
-    const told = el("p", { className: "moe-told", tabIndex: -1 });
+    const told = el("p", { className: "moe-told", role: "status", tabIndex: -1 });
     const cards = [...rounds[round]].map(card);
     const picks = probes.map(({ name, price }, /** @type {number} */ p) => {
       const priced = [`${name} `, el("span", {}, figure(price))];
@@ -57,6 +57,7 @@ function render({ model, el: root }) {
       stored.put({ ...kept(), round, boards: { ...kept().boards, [round]: now } });
     }
     function accuse() {
+      if (!Object.values(board.said).some(Boolean)) return void (told.textContent = "Choose a verdict first.");
       const isWrong = Object.entries(board.said).some(([letter, bug]) => bug && bug !== truth[letter]);
       keep({ wrong: board.wrong + +isWrong, last: board.said });
       told.focus();
@@ -92,8 +93,8 @@ function render({ model, el: root }) {
       for (const { letter, run, select, stamps, answer, node } of cards) {
         const own = board.paid.filter((each) => each[0] === letter);
         stamps.append(...own.slice(stamps.childElementCount).map(stamp));
-        run.textContent = `run ${name}`;
-        run.ariaLabel = `run ${name} on ${letter}`;
+        run.textContent = `run: ${name}`;
+        run.ariaLabel = `run: ${name} on ${letter}`;
         run.disabled = own.includes(`${letter} ${name}`);
         const verdict = board.last[letter];
         const how = verdict === truth[letter] ? "right" : verdict && verdict === board.said[letter] ? "wrong" : "open";
@@ -108,7 +109,6 @@ function render({ model, el: root }) {
       const solved = right === cards.length;
       bill.value = `Bill: ${tokens(due)}`;
       told.replaceChildren(...(Object.keys(board.last).length ? score(right, due) : []));
-      accusing.disabled = !Object.values(board.said).some(Boolean);
       accusing.hidden = solved;
       return { solved, bill: due };
     }

@@ -7,11 +7,7 @@ import { verdict } from "./judge.js";
 import { storedAnswer } from "./storage.js";
 
 const SHOWN = "moe-shown"; // the event by which a card and what the site hides (veil.js) show each other's answer
-const VERDICTS = {
-  right: "✓ Right.",
-  near: "Close.",
-  far: "A surprise.",
-};
+const VERDICTS = { right: "✓ Right.", near: "Close.", far: "A surprise." };
 
 /** A number line with the guess and the measured number.
  * @param {number | undefined} said @param {number} measured @param {any} answers */

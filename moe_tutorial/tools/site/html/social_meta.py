@@ -55,8 +55,9 @@ def add_tags(app: Sphinx, page: str, template: str, context: dict[str, Any], doc
     if doctree:
         site = app.config.html_title or app.config.project
         title = app.env.titles[page].astext()
-        own = tags(title, site, description(doctree), page, address(app))
-        context["metatags"] = context.get("metatags", "") + own
+        if title == site:
+            context["docstitle"] = ""  # the front page's title is the site's
+        context["metatags"] = context.get("metatags", "") + tags(title, site, description(doctree), page, address(app))
 
 
 def draw_card(app: Sphinx, config: Any) -> None:

@@ -13,7 +13,7 @@
     root.toggleAttribute("data-waiting", !ready()); // the printed page then has a note that something is missing
     before ??= { theme: root.dataset.theme, folded: [] };
     root.dataset.theme = "light";
-    for (const part of document.querySelectorAll("article details:not([open], .moe-fold)")) {
+    for (const part of document.querySelectorAll("article details:not([open], .moe-fold:not(#recap *))")) {
       part.open = true;
       before.folded.push(part);
     }

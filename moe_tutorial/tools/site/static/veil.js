@@ -34,6 +34,7 @@
       if (shown) return;
       shown = true;
       notices.forEach((notice) => notice.remove());
+      document.getElementById(`guess-${id}`)?.closest(".moe-late").setAttribute("data-shown", "");
       for (const node of nodes) {
         hiding.set(node, hiding.get(node) - 1);
         if (hiding.get(node)) continue;
@@ -53,7 +54,8 @@
       const notice = document.createElement("p");
       notice.className = "moe-veiled";
       notice.hidden = !!before?.querySelector(`.moe-joined[id="guess-${id}"]`); // this card has a button
-      notice.append("Hidden until you lock your guess, or ", press, ".");
+      const guess = Object.assign(document.createElement("a"), { href: `#guess-${id}`, textContent: "your guess" });
+      notice.append("Hidden until you lock ", guess, ", or ", press, ".");
       press.onclick = () => {
         show();
         Object.assign(node, { tabIndex: -1 }).focus({ preventScroll: true });
