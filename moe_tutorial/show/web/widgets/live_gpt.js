@@ -259,12 +259,13 @@ function render({ model, el: root }) {
   function show(words, at = [...words].length - 1) {
     [text, place] = [words, at];
     const out = gone();
-    const before = usual(text);
     const now = reading(text);
-    const moved = before.filter(({ choices }) => out.some(([b, e]) => choices[b].experts.includes(e))).length;
     const right = dare()?.right ?? goesOn(gpt, usual, text, AHEAD);
     const written = out.length && text && !rest ? goesOn(gpt, reading, text, right.length) : undefined;
-    seen = { now, moved, right, written, ...judge(right, written ?? right) };
+    const writers = usual(text + right).slice([...text].length - 1); // each character writes the next
+    const asked = ({ choices }) => out.some(([b, e]) => choices[b].experts.includes(e));
+    const answered = [...right].filter((c, i) => c.trim() && asked(writers[i])).length;
+    seen = { now, answered, right, written, ...judge(right, written ?? right) };
     draw();
   }
   function draw() {
@@ -277,7 +278,6 @@ function render({ model, el: root }) {
     drawWay(svg, sentence.cells[place], experts.tiles, way); // last, since it measures
   }
   const who = ([b, e]) => `expert ${e} of layer ${b + 1}`;
-  const counted = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
   const done = () => !rest && until >= seen.right.length; // typed, and gone on with
   /** What the title says while all experts are on. */
   function opening() {
@@ -289,25 +289,25 @@ function render({ model, el: root }) {
     return `${cannot} ${needed > 1 ? "Switch one of them off." : "Which? Switch it off."}`;
   }
   function say() {
-    const { moved, right, written, fell, letters, broken } = seen;
+    const { answered, right, written, fell, letters, broken } = seen;
     const out = gone();
     const source = dare()?.source;
     const names = out.length === 1 ? who(out[0]) : `${out.length} experts`;
-    const all = counted(letters, "letter");
+    const all = `${letters} letter${letters === 1 ? "" : "s"}`;
     const [falling, fall] = source ? ["is wrong", "are wrong"] : ["changes", "change"]; // right is what its source says
     const falls = fell ? `${fell} of ${all} ${fell === 1 ? falling : fall}` : `no letter ${falling}`;
     put(title, {
       textContent: written === undefined ? opening() : `${broken ? "Broken: w" : "W"}ithout ${names}, ${falls}`,
     });
     put(kicker, { textContent: source ? "A small GPT that has never read this sentence" : settings.title });
-    const hands = out.length ? ` ${moved} of ${counted([...text].length, "character")} change hands.` : "";
     put(networks, { hidden: out.length > 0 });
-    put(tint, { textContent: `Tint and number: its expert in layer ${layer + 1}.${hands}` });
+    put(tint, { textContent: `Tint and number: its expert in layer ${layer + 1}.` });
     const heads = [`With all ${inWords(B * E)}`, written === undefined ? "Without one of them" : `Without ${names}`];
     const loss = `${broken ? "✗ " : ""}${falls}`;
     const remarks = [done() && source ? `✓ as in ${source}` : "", written === undefined ? "" : loss];
     continuations.draw(text, right, written, rest ? 0 : until, heads, remarks);
-    const rule = tries && broken ? "It is broken." : `It is broken when half of these letters ${fall}.`;
+    const had = `${capital(names)} had answered ${answered} of ${all}.`;
+    const rule = written === undefined ? `It is broken when half of these letters ${fall}.` : had;
     put(figure, { textContent: !refused && tries ? (tries === 1 ? "1 try." : `${tries} tries.`) : "" });
     put(unit, { textContent: refused || (text ? rule : "") });
   }
