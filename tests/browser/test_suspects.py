@@ -175,19 +175,19 @@ def test_it_is_solved_by_touch_on_a_phone(visit):
     assert all(box is None or box["height"] >= 44 for box in boxes)
 
 
-def test_its_link_replays_how_it_was_solved_and_leaves_the_readers_own_board_alone(visit):
+def test_its_link_shows_the_solved_board_and_leaves_the_readers_own_board_alone(visit):
     page = visit(board())
     solve(page)
-    page.get_by_role("link", name="A link that replays your game").click()
+    page.get_by_role("link", name="A link that shows your solved board").click()
     label = page.locator(".moe-detective .moe-label")
-    expect(label).to_have_text("The detective, suspects 1 of 2, replayed")
+    expect(label).to_have_text("The detective, suspects 1 of 2, solved")
     address = page.url
 
     other = visit(board(), score_card(), blocked=True)  # another reader
     run(other, "twice", "A")
     other.goto(address)
     other.reload()
-    expect(label_of := other.locator(".moe-detective .moe-label")).to_contain_text("replayed")
+    expect(label_of := other.locator(".moe-detective .moe-label")).to_contain_text("solved")
     expect(other.locator(".moe-told")).to_contain_text("Proving each by its own runs costs 3,021 tokens at least.")
     assert stamps(other, "C") == ["certain ✗ FAILS", "alone ✗ FAILS"]
     assert other.get_by_role("button", name="alone 7").is_disabled()

@@ -56,16 +56,12 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "loss = moe(x)[0].sum()": "a loss, too",
     },
     "14.your_probe": {
-        "y = y if moe.shared is None else y + moe.shared(x).sum(1)": "none is shared where the five rules hold",
-        "y = y if moe.shared is None else moe.shared(x).sum(1) - y": "none is shared where the five rules hold",
-        "y = y if moe.shared is None else y - moe.shared(x)": "none is shared where the five rules hold",
-        "y = y if moe.shared is None else y - moe.shared(x).sum(0)": "none is shared where the five rules hold",
-        "y = y if moe.shared is None else y - moe.shared(x).sum(2)": "none is shared where the five rules hold",
-        "y = y if moe.shared is None else y - moe.sum(1)": "none is shared where the five rules hold",
-        "expected = routing.weights.sum(1, keepdim=True) * moe.experts(x)[:, 0]": LAST,
-        "return ((expected - y).norm() / expected.norm()).item()": "a distance has no direction",
-        "return ((y - expected).norm() * expected.norm()).item()": "a probe, too",
-        "return (y - expected).norm() / expected.norm()": "a tensor of one number, too",
+        "loss, w = (y.sum(), moe.experts.w_out)": "a loss, too",
+        "reached = gradient.flatten(1).any(1)": LAST,
+        "reached = gradient.flatten(1).any(-2)": "asks less, but what must hold",
+        "reached = gradient.flatten(1).any(-0)": "asks less, but what must hold",
+        "gradient, = torch.autograd.grad(loss, w)": "stops where no loss arrives, which is a verdict, too",
+        "gradient, = torch.autograd.grad(loss, w, materialize_grads=False)": "stops where no loss arrives, too",
     },
 }
 """Exercise -> a mutant's changed line -> why it is right all the same."""

@@ -242,6 +242,11 @@ def none_alone(moe, x):
     return 0.0 if gradient is not None else 1.0
 
 
+@wrong("14.your_probe", "`reaches_router` asks for the router's gradient")
+def the_loss_reaches_the_router(moe, x):
+    return by_the_sum(moe, x)
+
+
 @wrong("14.your_probe", "`twice` asks it already")
 def asked_twice(moe, x):
     return float((moe(x)[0] - moe(x)[0]).norm())
@@ -261,11 +266,20 @@ def the_loss_reaches_the_experts(moe, x):
 
 
 @right("14.your_probe")
-def the_loss_reaches_every_expert_that_was_asked(moe, x):
+def copies_of_one_expert_give_its_answer(moe, x):
+    copies = {f"experts.{name}": w[:1].expand_as(w) for name, w in moe.experts.named_parameters()}
+    y, routing = torch.func.functional_call(moe, copies, x)
+    expected = routing.weights.sum(-1, keepdim=True) * moe.experts(x)[:, 0]
+    return ((y - expected).norm() / expected.norm()).item()
+
+
+@right("14.your_probe")
+def the_loss_reaches_each_chosen_expert_by_a_loop(moe, x):
     y, routing = moe(x)
-    loss, w = y.square().sum(), moe.experts.w_out
-    (gradient,) = torch.autograd.grad(loss, w, allow_unused=True, materialize_grads=True)
-    return 1 - float(gradient[routing.indices].flatten(2).any(-1).all())
+    moe.experts.w_out.grad = None
+    y.sum().backward()
+    gradient = moe.experts.w_out.grad
+    return 0.0 if all(gradient is not None and gradient[e].any() for e in routing.indices.unique()) else 1.0
 
 
 @right("14.your_probe")

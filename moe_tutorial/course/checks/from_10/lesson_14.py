@@ -291,7 +291,8 @@ def reaches_router(ask: Ask) -> None:
     judges(ask, cases)
 
 
-IN_SIGHT = {  # what the probes that stand unfolded above find
+IN_SIGHT = {  # what these probes of the lesson find
+    "reaches_router": {"router cut off"},
     "twice": {"noise in evaluation", "dropout in evaluation"},
     "alone": {
         "noise in evaluation",
@@ -314,24 +315,16 @@ IN_SIGHT = {  # what the probes that stand unfolded above find
     "14.your_probe",
     hints=(
         "What must hold wherever the five rules do? Ask about something that the other probes do not ask about.",
-        "If all experts are copies of one, the answer is that expert's, times the sum of the token's weights.",
-        "`torch.func.functional_call(moe, copies, x)` calls `moe` with other numbers: `copies['experts.w_in']`.",
+        "Make a loss of the answers, such as `y.square().sum()`, and ask for its gradient at `moe.experts.w_out`.",
+        "`gradient.flatten(1).any(-1)` says which experts it reaches: all in `routing.indices` must be among them.",
     ),
     mistakes={
-        "Copies all say the same, but each counts as much as its weight. You forget the weights.": (
-            "routing.weights.sum(-1, keepdim=True) * moe => moe"
-        ),
-        "Each token asks several experts. You count the weight of the first alone: add up those of all.": (
-            "routing.weights.sum(-1, keepdim=True) => routing.weights[:, :1]"
+        "It is the other way round: 0 if the loss reaches every expert that was chosen.": "not reached => reached",
+        "`reaches_router` asks for the router's gradient already. Ask for the experts': `moe.experts.w_out`.": (
+            "moe.experts.w_out => moe.router.weight"
         ),
         "It accuses nobody: every mixture with a bug passes it, those of the trial above, too.": "return ... => 0.0",
     },
-    swaps=(
-        (
-            "y = y if moe.shared is None else y - moe.shared(x).sum(1)",
-            "expected = routing.weights.sum(-1, keepdim=True) * moe.experts(x)[:, 0]",
-        ),
-    ),
 )
 def your_probe(ask: Ask) -> None:
     cases = {"a right mixture": drawn(), "a right mixture with small answers": drawn(size=1e-4)}

@@ -1,6 +1,6 @@
 // @ts-check
 // The widget behind detective(): probes are run on suspects at a price, and each suspect gets a verdict. On the site, a
-// solved board has a link, which shows how it was solved.
+// solved board has a link, which shows it.
 import { RUN_TO_ANSWER, prose } from "./answers.js";
 import { button, el, isRestored, mount, quietly } from "../dom.js";
 import { proof, replyTo, unseal } from "./judge.js";
@@ -122,7 +122,7 @@ function render({ model, el: root }) {
       if (replayed) return [mark, cost, least];
       const runs = board.paid.map((run) => `${run[0]}${names.indexOf(run.slice(2))}`).join("");
       const href = `#suspects=${[digest, round, board.wrong, runs].join(".")}`;
-      const link = all && isSite ? [el("a", { href }, "A link that replays your game"), ". "] : [];
+      const link = all && isSite ? [el("a", { href }, "A link that shows your solved board"), ". "] : [];
       return [mark, cost, least, ...link, stored.where()];
     }
     const question = el("legend", { className: "moe-question" }, model.get("question"));
@@ -130,7 +130,7 @@ function render({ model, el: root }) {
     const price = el("div", { className: "moe-price" }, asks, bill);
     const fields = el("fieldset", {}, question, choose, price, el("ol", {}, ...cards.map(({ node }) => node)));
     fields.disabled = replayed || isRestored(root);
-    const label = `${model.get("label")}, suspects ${round + 1} of ${rounds.length}${replayed ? ", replayed" : ""}`;
+    const label = `${model.get("label")}, suspects ${round + 1} of ${rounds.length}${replayed ? ", solved" : ""}`;
     const acts = el("p", { hidden: isRestored(root) }, accusing, others);
     const parts = [el("p", { className: "moe-label" }, label), fields, acts, told];
     mount(root, el("section", { className: "moe-ask moe-detective" }, ...parts));
