@@ -173,19 +173,20 @@ path_layer = check("13.path_layer", path_layer)
 
 # %% [markdown]
 # In training, too, only the nodes on a token's way answer, and only they learn from it: a question learns through its answer alone.
-# (Our code then computes all scores, so its step is slow.)
+# (In training our code computes all scores, so its step is slow.)
 
 # %% [markdown]
 # ## “An improvement upon the mixture of experts”
 #
 # Now the five compete on `digits4`. A comparison is fair only if all get the same care. So for each layer we tried nine settings, such
-# as learning rates (listed in *Further*). With the best one each layer trains for 500 steps, from ten seeds.
+# as learning rates (listed in *Further*). With the best one each layer trains for 500 steps, from ten seeds. Beside them we train a path layer of
+# 8 levels, at the same learning rate: 8 of its 255 neurons answer, as many as in dense small.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
     "13.improvement",
-    "Tree and mixture have the same widths, and got the same care. Which gets more of `digits4` right?",
+    "In the size 8 × 8, tree and mixture got the same care. Which gets more of `digits4` right?",
     choices=["the tree", "the mixture", "not told apart"],
 )
 
@@ -219,6 +220,7 @@ right["mixture"], right["tree"] = (
     of_tree["balance loss"][0],
 )
 lead = right["tree"] - right["mixture"]
+large = np.subtract(*(stored[f"{n}, large"]["right"] for n in ("tree", "mixture")))
 careless = trained("mixture", raw, balanced=False)[0]
 deeper = contest.run(
     "path",
@@ -238,7 +240,8 @@ mean = {name: np.mean(numbers) for name, numbers in right.items()}
 reveal(
     "13.improvement",
     ["not told apart", "the tree", "the mixture"][ahead - (estimate(lead).high < 0)],
-    says=f"The tree's lead over the mixture, in points, and its 95 % interval: {lies(lead, '+')}.\n\nSentence 1, “an improvement upon the "
+    says=f"The tree's lead over the mixture, in points, and its 95 % interval: {lies(lead, '+')}. "
+    f"In the size 16 × 128, with as many tries: {lies(large, '+')}.\n\nSentence 1, “an improvement upon the "
     f"mixture of experts”: {verdicts[1]}.\n\nSuch a comparison is easily rigged. Below, only the mixture gets less care: no Switch loss, "
     f"and raw pixels. To drop the Switch loss alone would {'' if estimate(without).low > 0 else 'not '}put the tree ahead: {lies(without, '+')}.",
 )
@@ -266,9 +269,8 @@ rows["path, 8 levels"] = right_deeper
 interval_chart(
     rows,
     title=f"Tree {mean['tree']:.0f} %, mixture {mean['mixture']:.0f} %, a mixture with less care {careless.mean():.0f} %",
-    note="Less care: no Switch loss, and raw pixels. Grey: ten seeds (a large dot: several), above them mean and 95 % interval. In path 6 "
-    "of 63 neurons answer, with 8 levels (at the same learning rate) 8 of 255, as many as in dense small. Its lead over dense small is then "
-    f"{lies(right_deeper - right['dense small'], '+')} points.",
+    note="Less care: no Switch loss, and raw pixels. Grey: ten seeds (a large dot: several), above them mean and 95 % "
+    f"interval. Path with 8 levels over dense small, in points: {lies(right_deeper - right['dense small'], '+')}.",
     colors={
         "tree": "accent",
         "path": "accent",
@@ -291,7 +293,7 @@ interval_chart(
 # A guess.
 guess(
     "13.idle",
-    "Mixture and tree train without their balance losses, and the path layer has none. Which has the largest part of its neurons idle?",
+    "Mixture and tree train without their balance losses, and the path layer of 6 levels has none. Which has the largest part of its neurons idle?",
     choices=[
         "the mixture",
         "the tree",
@@ -348,7 +350,7 @@ reveal(
     "13.idle",
     most,
     says=f"Idle after 500 steps without a balance loss: mixture {part['mixture']:.0f} %, tree {part['tree']:.0f} %, path {part['path']:.0f} % "
-    f"(with 8 levels {idle_deeper.mean():.0f} %). Mixture over tree, in points: {lies(more, '+')}. "
+    f"({idle_deeper.mean():.0f} % with 8 levels). Mixture over tree, in points: {lies(more, '+')}. "
     f"In 2,000 steps the tree comes to {fast.mean():.0f} % if it hardens as fast, to {slow.mean():.0f} % if four times as slowly."
     f"\n\nSentence 2, “a balanced distribution”, for the tree: {verdicts[2]}."
     f"\n\nSentence 3, “reduces the need for artificial noise”: {verdicts[3]}.",
@@ -360,11 +362,13 @@ shown = {
     f"mixture, {way}": of_mixture[way][1] for way in ("no loss", "noise", "Switch loss")
 }
 interval_chart(
-    shown | {"tree, no loss": idle["tree"], "path": idle["path"]},
+    shown
+    | {"tree, no loss": idle["tree"], "tree, its loss": balanced[1]}
+    | {"path": idle["path"]},
     title=f"Idle in the mixture: with noise {of_mean['noise']:.0f} %, with the Switch loss {of_mean['Switch loss']:.0f} %",
     note=f"In place of the Switch loss, noise {'helped' if helps else 'did not clearly help'}. No loss: without a balance loss. Grey: ten "
     "seeds (a large dot: several), above them mean and 95 % interval.",
-    colors=dict.fromkeys(("tree, no loss", "path"), "accent"),
+    colors=dict.fromkeys(("tree, no loss", "tree, its loss", "path"), "accent"),
     unit="idle neurons, %",
 )
 
@@ -688,7 +692,7 @@ longer = {name: wide[name] / slim[name] for name in slim}
 # Your guess and what was measured.
 reveal(
     "13.wide",
-    max(1, round(longer["path"])),
+    max(1, round(longer["path"], 1)),
     says=f"{slim['path']} µs became {wide['path']}. So with eleven neurons and one token the calls take the time. Dense large has few calls and much to "
     f"multiply: {slim['dense large']} µs became {wide['dense large']}, {longer['dense large']:.0f} times as long.",
 )
@@ -794,7 +798,8 @@ race(my_way)
 # - **dense large**, with as many parameters
 # - or **dense small**, which multiplies about as much for a token.
 #
-# All learn the same text, from ten seeds (stored). Here a token is 64 numbers wide, not 256. How long a step takes is timed here. Times
+# All learn the same text, from ten seeds (stored), in the same way. The trees got more care: the best of four pairs of weights for
+# their losses. Here a token is 64 numbers wide, not 256. How long a step takes is timed here. Times
 # are *similar* if the interval of their ratio reaches within 5 % of 1.
 
 # %% tags=["guess", "nbval-ignore-output"]
@@ -856,13 +861,17 @@ reveal(
     ["nobody clearly", "dense small", "the trees"][settled],
     says=f"In that time dense small takes {400 * slower['tree']:,.0f} steps. It comes to a test loss of "
     f"{meanwhile.mean():.2f} nats, the trees to {nats['tree']:.2f}.\n\nSentence 4, “a similar training time "
-    f"as a standard GPT”: {similar}. “Quicker inference”, in writing: {verdicts[5]}. Even a GPT "
-    f"whose layers took no time would write only {np.median(writing[LARGE] / writing['nothing']):.1f} times as fast as with dense large: the rest takes its time, too.",
+    f"as a standard GPT”: {similar}. “Quicker inference”, in writing: {verdicts[5]}.",
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: the four GPTs by the clock.
-styles = [("-", "muted"), ("--", "muted"), ("-", "text"), ("-", "accent")]
+styles = [
+    ("-", "muted", "●"),
+    ("--", "muted", "○"),
+    ("-", "text", "●"),
+    ("-", "accent", "●"),
+]
 lines = {}
 a_test = comparison.EVERY / 1e3 * np.median(a_step[SMALL])  # seconds, of dense small
 for style, (n, (_, found)) in zip(styles, read.items(), strict=True):
@@ -870,7 +879,7 @@ for style, (n, (_, found)) in zip(styles, read.items(), strict=True):
     if n == SMALL:  # up to the trees' last dot
         tests = np.append(tests, 4 * slower["tree"])
     means = np.interp(tests, range(found.shape[1]), found.mean(0))
-    lines[n] = Line(a_test * slower[n] * tests, means, *style, "●")
+    lines[n] = Line(a_test * slower[n] * tests, means, *style)
 curves(
     lines,
     x="seconds of training",
@@ -879,6 +888,13 @@ curves(
     title=f"In the time of the trees' 400 steps: trees {nats['tree']:.2f} nats, dense small {meanwhile.mean():.2f}",
     note="Lower is better, further left is sooner. Dots: the mean of ten seeds. Dense large, too, was stopped at 400 steps. All code is plain. (In lesson 08 the mixture's was compiled.)",
     legend=True,
+)
+
+# %% tags=["draw", "nbval-ignore-output"]
+# How much of writing is the layers' time at all?
+message(
+    f"A GPT whose layers took no time would write {np.median(writing[LARGE] / writing['nothing']):.1f} times as fast as with dense large",
+    "The rest of the GPT takes its time, too. So no layer can bring more here.",
 )
 
 # %% [markdown]
@@ -913,7 +929,7 @@ FOUND = {
     "4. Similar training": (f"{similar}, within 5 %", beside_both(a_step)),
     "Is it better than the mixture?": (
         f"in {better} of 4",
-        f"right: {lead.mean():+.1f} points; "
+        f"right: {lead.mean():+.1f} points ({large.mean():+.1f} in size 16 × 128); "
         + "; ".join(f"{what}: {words}" for what, words in versus.items()),
     ),
 }
@@ -921,12 +937,13 @@ table(
     ["sentence", "verdict", "measured"],
     FOUND,
     title="The verdicts for small layers, in plain code, on one thread",
+    note="Not told apart: the interval of the ratio of times reaches within 5 % of 1.",
 )
 
 # %% [markdown]
 # ## Which layer would you take?
 #
-# Right should be high, all else low. Accuracy is of the small size, times are of the large one. The best of each column is coloured, with
+# Right should be high, all else low. Accuracy is of the small size, times are of the large one. The best of each column is bold, with
 # all that are not told apart from it.
 
 # %% tags=["measure"]
@@ -995,9 +1012,10 @@ def whole_grid(figure, theme):
             y = down + row
             if i % each == 0:
                 words = name.replace(" ", "\n")
-                axes.text(0, y + 0.3, words, va="center", color=muted, size=10)
+                own = look.color("accent", theme) if name in ("tree", "path") else muted
+                axes.text(0, y + 0.3, words, va="center", color=own, size=10)
             value, number, apart, good = cells.get(name, (0, "–", "", False))
-            color = look.color("accent", theme) if good else text
+            color = text if good else muted
             style = {"va": "center", "weight": "bold" if good else "normal"}
             axes.text(at, y + 0.12, number, color=color, size=10, **style)
             axes.text(at, y + 0.46, apart, va="center", color=muted, size=8)
@@ -1012,7 +1030,8 @@ picture(
     whole_grid,
     title=f"Most right: {max(mean, key=mean.get)}. Quickest for one token: {in_order[0]}",
     note="Small: the 95 % interval, over ten seeds or ten turns of the clock. Right and idle: with balance losses. A step: on 512 tokens. Times: plain code, "
-    "the tree asked all at once. –: in a dense layer all neurons answer. How right the large size is, we have not measured.",
+    "the tree asked all at once. –: in a dense layer all neurons answer. In size 16 × 128, with as many tries, tree and mixture "
+    f"have {lies(stored['tree, large']['right'])} and {lies(stored['mixture, large']['right'])} % right; the others we have not trained.",
     alt="; ".join(
         f"{heading}: {', '.join(f'{n} {cell[1]}' for n, cell in cells.items())}"
         for heading, cells in grid.items()
@@ -1033,7 +1052,7 @@ quiz("13")
 # | **dense small** | to begin with | fewer right |
 # | **dense large** | being right counts most | all neurons answer |
 # | **mixture** | dense large is too slow in use (a large layer) | fewer right than dense large, a balance loss |
-# | **tree** | one token at a time, asked in the way that fits its size, and a little time counts | a little behind the mixture, a hardening loss, a balance loss, slow training |
+# | **tree** | one token at a time, asked in the way that fits its size, and a tenth of the time counts | in the small size a little behind the mixture, a hardening loss, a balance loss, slow training |
 # | **path** | multiplications count, and your program wins them (ours does not) | behind the mixture, many neurons, slow training |
 #
 # All of this holds for small layers on one thread of a processor. When you read about larger ones, ask: which dense layer stood
@@ -1235,8 +1254,7 @@ claim(
 # %% [markdown]
 # ### The GPTs after as many steps, and in use
 #
-# In the lesson the GPTs had the same time. And after the same number of steps? (The trees got more care than the others: the best of
-# four pairs of weights for their losses.) And how fast do they write, each layer asked for one token by the lines of *Quicker inference*?
+# In the lesson the GPTs had the same time. And after the same number of steps? And how fast do they write, each layer asked for one token by the lines of *Quicker inference*?
 
 # %% tags=["measure"]
 # Claim 13.5.

@@ -55,8 +55,7 @@ def add_tags(app: Sphinx, page: str, template: str, context: dict[str, Any], doc
     if doctree:
         site = app.config.html_title or app.config.project
         title = app.env.titles[page].astext()
-        if title == site:
-            context["docstitle"] = ""  # the front page's title is the site's
+        context["docstitle"] = "" if title == site else site  # the front page has the site's title
         context["metatags"] = context.get("metatags", "") + tags(title, site, description(doctree), page, address(app))
 
 
