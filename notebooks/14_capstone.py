@@ -371,7 +371,7 @@ table(
 # A guess.
 guess(
     "14.seen",
-    "All nine are trained on `digits4`, from the same ten starts. The whole test is one batch. A bug is seen if it costs more "
+    "All nine are trained on `digits4`, from the same ten starts, and lesson 07's balancer moves their selection biases. The whole test is one batch. A bug is seen if it costs more "
     "than two points of test accuracy on average. How many of the eight can be seen?",
     slider=(0, 8, 1, "of 8"),
 )
@@ -494,7 +494,7 @@ def reaches_router(moe, x):
 
 @torch.no_grad()
 def certain(moe, x):
-    """With no selection bias, a router that is sure of one expert gives that expert's answer."""
+    """Made sure of one expert, and without selection bias, it gives that expert's answer."""
     other = copy.deepcopy(moe)
     other.shared = None  # a shared expert answers without being asked
     other.router.weight *= 1e9
@@ -525,7 +525,7 @@ def lifted(moe, x):
 
 
 def single(moe, x):
-    """With one expert for each token, the answer is that expert's, times its weight."""
+    """Set to one expert a token, it gives that expert's answer, times its weight."""
     other = copy.deepcopy(moe)
     other.shared, other.router.top_k = None, 1
     y, routing = other(x)
@@ -657,7 +657,7 @@ reveal(
     always,
     says=f"The other {len(missed)} are caught now and then ({len(missed) - never}) or never ({never}). "
     f"One probe, `{READY[best].__name__}`, always catches {by_each[best]} by itself.\n\n"
-    f"Another list would give other numbers. {len(NOT_MEANT)} more were planted, and left out when the probes had run (*Further*).",
+    f"Another list would give other numbers. {len(NOT_MEANT)} more were planted, and left out when the probes had run, which catch {len(known)} of them (see Further).",
 )
 
 # %% tags=["measure"]
@@ -890,8 +890,8 @@ def in_colours(figure, theme):
 picture(
     in_colours,
     title=f"The experts write. Loss on held-out text: this GPT {own_loss:.2f}, pairs {of_pairs.mean():.2f}, triples {of_triples.mean():.2f} nats a character",
-    note=f"A colour is the expert that the first block asks. A character has its commonest colour in {kept[0]:.0%} of its "
-    f"places; with all colours shuffled, in {kept[1]:.0%}.",
+    note=f"A colour is the expert that the first block asks. In this text {kept[0]:.0%} of the characters have the "
+    f"commonest colour of their letter; with all colours shuffled, {kept[1]:.0%}.",
     alt=f"The GPT writes: {written}",
     height=150,
     narrow_height=240,

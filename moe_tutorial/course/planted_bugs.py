@@ -97,7 +97,7 @@ class ReadsNeighbour(Router):
 
 
 class InBfloat16(Router):
-    """logits in bfloat16: three digits of each logit are left."""
+    """logits in bfloat16: two to three digits of each logit are left."""
 
     def probabilities(self, logits: Tensor) -> Tensor:
         return super().probabilities(logits.bfloat16().to(logits.dtype))

@@ -117,7 +117,7 @@ def test_a_run_is_stamped_and_paid_and_a_wrong_verdict_is_answered_by_what_was_r
     say(page, B="softmax twice")
     expect(suspect(page, "B").locator("p")).to_have_text("")
     accuse.click()
-    expect(suspect(page, "B").locator("p")).to_have_text("✓ Right.")
+    expect(suspect(page, "B").locator("p")).to_have_text("✓ Right. It fails certain, stops.")
     expect(page.get_by_label("Verdict on B")).to_be_disabled()
     expect(told).to_contain_text("1 of 4 right: 6,049 tokens, 2 wrong accusations.")
 
@@ -193,8 +193,8 @@ def test_its_link_shows_the_solved_board_and_leaves_the_readers_own_board_alone(
     assert other.get_by_role("button", name="alone 7").is_disabled()
     assert other.locator("tr").count() == 0
     other.get_by_role("button", name="Play it yourself").click()
-    expect(label_of).to_have_text("The detective, suspects 1 of 2")
+    expect(label_of).to_have_text("The detective, suspects 2 of 2")  # whose answers the link has not shown
     assert stamps(other, "C") == []
     assert "#" not in other.url
     other.goto(re.sub(r"=\w+", "=another", address))  # from another edition of the lesson
-    expect(label_of).to_have_text("The detective, suspects 1 of 2")
+    expect(label_of).to_have_text("The detective, suspects 2 of 2")

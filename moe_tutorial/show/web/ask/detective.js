@@ -64,7 +64,7 @@ function render({ model, el: root }) {
     }
     function goOn() {
       if (replayed) history.replaceState(history.state, "", location.pathname + location.search);
-      else stored.put({ ...kept(), round: (round + 1) % rounds.length });
+      stored.put({ ...kept(), round: (round + 1) % rounds.length });
       show();
       root.querySelector("button").focus();
     }
@@ -88,6 +88,8 @@ function render({ model, el: root }) {
     function draw(pick = chosen) {
       chosen = pick;
       const { name, price, asks: text } = probes[chosen];
+      const right = cards.filter(({ letter }) => board.last[letter] === truth[letter]).length;
+      const solved = right === cards.length;
       picks.forEach((pick, p) => (pick.ariaPressed = `${p === chosen}`));
       asks.replaceChildren(...prose(`${text} ${tokens(price)} a run.`));
       for (const { letter, run, select, stamps, answer, node } of cards) {
@@ -95,18 +97,18 @@ function render({ model, el: root }) {
         stamps.append(...own.slice(stamps.childElementCount).map(stamp));
         run.textContent = `run: ${name}`;
         run.ariaLabel = `run: ${name} on ${letter}`;
-        run.disabled = own.includes(`${letter} ${name}`);
+        run.disabled = solved || own.includes(`${letter} ${name}`);
         const verdict = board.last[letter];
         const how = verdict === truth[letter] ? "right" : verdict && verdict === board.said[letter] ? "wrong" : "open";
         select.disabled = how === "right";
         node.className = `moe-is-${how}`;
-        const said = how === "wrong" ? replyTo(secrets, round, letter, verdict, board.paid) : "";
-        answer.replaceChildren(el("b", {}, { right: "✓ Right.", wrong: "✗ No. ", open: "" }[how]), ...prose(said));
+        const failed = names.filter((each) => found[letter][each]).join(", ") || "no probe";
+        let said = how === "right" ? `It fails ${failed}.` : "";
+        if (how === "wrong") said = replyTo(secrets, round, letter, verdict, board.paid);
+        answer.replaceChildren(el("b", {}, { right: "✓ Right. ", wrong: "✗ No. ", open: "" }[how]), ...prose(said));
       }
       const prices = board.paid.map((run) => probes[names.indexOf(run.slice(2))].price);
       const due = [...prices, board.wrong * fine].reduce((sum, price) => sum + price, 0);
-      const right = cards.filter(({ select }) => select.disabled).length;
-      const solved = right === cards.length;
       bill.value = `Bill: ${tokens(due)}`;
       told.replaceChildren(...(Object.keys(board.last).length ? score(right, due) : []));
       accusing.hidden = solved;

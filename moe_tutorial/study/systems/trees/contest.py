@@ -121,10 +121,8 @@ def right(trained: Seeds, data: Dataset) -> list[float]:
 def idle(trained: Seeds, data: Dataset) -> list[float]:
     """Per cent of each seed's neurons that get less than 8 % of their even share of the test images.
 
-    For experts and leaves these are the dead ones of :func:`dead`. A dense network asks all neurons.
+    For experts and leaves these are the dead ones of :func:`dead`. Not for dense networks, in which all neurons answer.
     """
-    if isinstance(trained.model, nn.Sequential):
-        return [0.0] * len(trained)
     shares = trained.shares(data.x_test)
     even = torch.ones(shares.shape[-1]) / shares.shape[-1]
     if isinstance(trained.model, PathLayer):  # from the ends of the ways up to the nodes
@@ -156,7 +154,7 @@ def measured(name: str, chosen: Try) -> dict[str, list[float]]:
     data = digits4("standardised")
     trained = run(name, chosen, data, seeds(10))
     found = {"right": right(trained, data)}
-    if name not in FORESTS:
+    if name in (*COEFFICIENTS, "path"):
         found["idle"] = idle(trained, data)
     if name == "mixture":
         build = partial(mixture, noise="learned")
