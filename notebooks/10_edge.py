@@ -396,6 +396,8 @@ print(
     f"With half the bytes, the mixture takes {of_mixture:.0%} of the time, the large layer {of_large:.0%}."
 )
 print("If reading were the whole cost, it would be 50%.")
+if of_mixture > 1:
+    print("Slower, with less to read: here products of 2-byte numbers are slow.")
 
 # %% tags=["measure"]
 # Claim 10.1.

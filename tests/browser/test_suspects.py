@@ -100,7 +100,7 @@ def test_a_run_is_stamped_and_paid_and_a_wrong_verdict_is_answered_by_what_was_r
 
     say(page, A="softmax twice", B="late tokens", C="last wins", D=SOUND)
     accuse.click()
-    expect(told).to_have_text("0 of 4 right: 4,521 tokens, 1 wrong accusation.")
+    expect(told).to_have_text("0 of 4 right: 9,084 tokens, 4 wrong verdicts.")
     expect(told).to_be_focused()
     for letter, said in {
         "A": "softmax twice would fail certain, too, and A passed it.",
@@ -119,14 +119,14 @@ def test_a_run_is_stamped_and_paid_and_a_wrong_verdict_is_answered_by_what_was_r
     accuse.click()
     expect(suspect(page, "B").locator("p")).to_have_text("✓ Right. It fails certain, stops.")
     expect(page.get_by_label("Verdict on B")).to_be_disabled()
-    expect(told).to_contain_text("1 of 4 right: 6,049 tokens, 2 wrong accusations.")
+    expect(told).to_contain_text("1 of 4 right: 9,091 tokens, 4 wrong verdicts.")
 
 
 def test_a_solved_board_is_kept_and_counted_at_once_and_there_are_other_suspects(visit):
     page = visit(board(), score_card())
     solve(page)
     told, label = page.locator(".moe-told"), page.locator(".moe-detective .moe-label")
-    expect(told).to_contain_text("✓ Solved: 6,014 tokens, 0 wrong accusations.")
+    expect(told).to_contain_text("✓ Solved: 6,014 tokens, 0 wrong verdicts.")
     expect(page.get_by_role("button", name="Accuse")).to_be_hidden()
     expect(page.locator("tbody")).to_have_text("141 of 2 boards solved, 6,014 tokens")
     expect(label).to_have_text("The detective, suspects 1 of 2")
@@ -138,7 +138,7 @@ def test_a_solved_board_is_kept_and_counted_at_once_and_there_are_other_suspects
     page.reload()
     assert stamps(page, "A") == ["twice ✓ pass"]
     page.get_by_role("button", name="Other suspects").click()
-    expect(told).to_contain_text("✓ Solved: 6,014 tokens, 0 wrong accusations.")
+    expect(told).to_contain_text("✓ Solved: 6,014 tokens, 0 wrong verdicts.")
     assert stamps(page, "B") == ["certain ✗ FAILS", "alone ✓ pass"]
 
 
@@ -158,7 +158,7 @@ def test_it_is_solved_by_keys(visit):
         expect(page.get_by_label(f"Verdict on {letter}")).to_have_value(bug)
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
-    expect(page.locator(".moe-told")).to_contain_text("✓ Solved: 6,000 tokens, 0 wrong accusations.")
+    expect(page.locator(".moe-told")).to_contain_text("✓ Solved: 6,000 tokens, 0 wrong verdicts.")
     expect(page.locator(".moe-told")).to_be_focused()
 
 

@@ -24,7 +24,7 @@ PASSES = 1e-3  # a probe's number is below it where nothing is wrong; NaN is not
 SOUND = "nothing is wrong"
 ASKS = (
     "What is wrong with each? Run probes, give your verdicts, and accuse. A run costs the tokens that it reads, "
-    "an accusation with a mistake as much as all probes on one suspect."
+    "a wrong verdict as much as all probes on one suspect."
 )
 
 Probe = Callable[[nn.Module, Tensor], float]

@@ -179,7 +179,7 @@ function render({ model, el: root }) {
     story.draw(frame);
     set(rare, kind.words.more(frame).trim());
     const points = own ? "your own points" : SETTINGS.data.choices[frame.settings.data].toLowerCase();
-    const message = kind.words.message(frame);
+    const message = kind.words.message(frame).replaceAll(" %", "\u00a0%");
     head.draw(frame, `${points} · ${kind.words.kicker(frame.settings)}`, message);
     error.hidden = !frame.error;
     set(error, frame.error);

@@ -8,7 +8,7 @@ import { storedAnswer } from "./storage.js";
 import { figure } from "../words.js";
 
 /** A round: the runs that were paid for in their order, each "<letter> <probe>", letter -> verdict, those of the last
- * accusation, and how many had a wrong verdict. */
+ * accusation, and how many wrong verdicts there were. */
 const BEGUN = { paid: [], said: {}, last: {}, wrong: 0 };
 const tokens = (/** @type {number} */ n) => `${figure(n)} tokens`;
 
@@ -17,7 +17,7 @@ function render({ model, el: root }) {
   const { probes, rounds, bugs, sealed, digest } = model.get("settings");
   const secrets = unseal(sealed);
   const names = probes.map(({ name }) => name);
-  const fine = probes.reduce((sum, { price }) => sum + price, 0); // of a wrong accusation
+  const fine = probes.reduce((sum, { price }) => sum + price, 0); // of a wrong verdict
   const stored = storedAnswer(model);
   const isSite = !model.widget_manager; // JupyterLab opens a notebook without its fragment
   const kept = () => stored.get() ?? { of: rounds.length, round: 0, boards: {} };
@@ -58,8 +58,8 @@ function render({ model, el: root }) {
     }
     function accuse() {
       if (!Object.values(board.said).some(Boolean)) return void (told.textContent = "Choose a verdict first.");
-      const isWrong = Object.entries(board.said).some(([letter, bug]) => bug && bug !== truth[letter]);
-      keep({ wrong: board.wrong + +isWrong, last: board.said });
+      const isNew = ([letter, bug]) => bug && bug !== truth[letter] && bug !== board.last[letter];
+      keep({ wrong: board.wrong + Object.entries(board.said).filter(isNew).length, last: board.said });
       told.focus();
     }
     function goOn() {
@@ -119,7 +119,7 @@ function render({ model, el: root }) {
       const all = right === cards.length;
       const led = all ? "✓ Solved" : `${right} of ${cards.length} right`;
       const mark = el("b", { className: all ? "moe-right" : "" }, led);
-      const cost = `: ${tokens(due)}, ${board.wrong} wrong accusation${board.wrong === 1 ? "" : "s"}. `;
+      const cost = `: ${tokens(due)}, ${board.wrong} wrong verdict${board.wrong === 1 ? "" : "s"}. `;
       const least = all ? `Proving each by its own runs costs ${tokens(proof(found, probes))} at least. ` : "";
       if (replayed) return [mark, cost, least];
       const runs = board.paid.map((run) => `${run[0]}${names.indexOf(run.slice(2))}`).join("");

@@ -333,6 +333,7 @@ function render({ model, el: root }) {
   function still() {
     clearInterval(timer);
     timer = 0;
+    spoken.textContent = "";
   }
   /** Have at once what was still to come. */
   function finish() {
@@ -357,7 +358,7 @@ function render({ model, el: root }) {
     notice.textContent = "";
     show(text, place);
     if (dare() && seen.broken) keep("dare", `08.${dares.indexOf(dare())}`, { won: tries });
-    spoken.textContent = `Expert ${e} of layer ${b + 1} is ${out ? "off" : "on"}. ${title.textContent}.`;
+    spoken.textContent = `Expert ${e} of layer ${b + 1} is ${out ? "off" : "on"}. ${title.textContent}`;
   }
   function another() {
     const at = dares.findIndex((each) => each.text === text + rest);

@@ -64,6 +64,7 @@ BUILD: dict[str, Callable[[], nn.Module]] = {
     "mixture": mixture,
     "tree": lambda: FastFeedForward(64, 10, DEPTH, LEAF),
     "path": lambda: PathLayer(64, 10, 6),  # 63 neurons, of which 6 answer
+    "path, 8 levels": lambda: PathLayer(64, 10, 8),  # as many answer as in dense small
     "mixture, large": lambda: MixtureOfExperts(64, 128, 16, 1, d_out=10),  # as in the lesson's times
     "tree, large": lambda: FastFeedForward(64, 10, 4, 128),
     **{name: partial(Forest, 12 // depth, depth) for name, depth in FORESTS.items()},
@@ -137,8 +138,8 @@ def idle(trained: Seeds, data: Dataset) -> list[float]:
 def tune(name: str, places: Sequence[int] | None = None) -> list[float]:
     """The validation accuracy in per cent of each try, or of those at these places: means of three seeds."""
     data, (x, y) = put_aside(digits4("standardised"))
-    judge, all_of_them = data._replace(x_test=x, y_test=y), tries(name)
-    chosen = all_of_them if places is None else [all_of_them[place] for place in places]
+    judge = data._replace(x_test=x, y_test=y)
+    chosen = [one for place, one in enumerate(tries(name)) if places is None or place in places]
     each = (right(run(name, one, data, TRIED), judge) for one in chosen)
     return [round(sum(found) / len(found), 2) for found in each]
 
@@ -154,11 +155,10 @@ def measured(name: str, chosen: Try) -> dict[str, list[float]]:
     data = digits4("standardised")
     trained = run(name, chosen, data, seeds(10))
     found = {"right": right(trained, data)}
-    if name in (*COEFFICIENTS, "path"):
+    if name in (*COEFFICIENTS, "path", "path, 8 levels"):
         found["idle"] = idle(trained, data)
     if name == "mixture":
-        build = partial(mixture, noise="learned")
-        found["noisy"] = right(run(name, chosen, data, seeds(10), build=build), data)
+        found["noisy"] = right(run(name, chosen, data, seeds(10), build=partial(mixture, noise="learned")), data)
     return {column: [round(number, 2) for number in numbers] for column, numbers in found.items()}
 
 

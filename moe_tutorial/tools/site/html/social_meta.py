@@ -55,7 +55,7 @@ def add_tags(app: Sphinx, page: str, template: str, context: dict[str, Any], doc
     if doctree:
         site = app.config.html_title or app.config.project
         title = app.env.titles[page].astext()
-        context["docstitle"] = "" if title == site else site  # the front page has the site's title
+        context["title"] = "Home" if title == site else context["title"]  # the site's name follows it
         context["metatags"] = context.get("metatags", "") + tags(title, site, description(doctree), page, address(app))
 
 
