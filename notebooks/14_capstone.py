@@ -182,7 +182,8 @@ published_block = check("14.published_block", published_block)
 
 # %% [markdown]
 # Does your function compute what OLMoE's block computes? We give both the same tokens, and try two more families, Qwen3-MoE and
-# Mixtral. Those divide the weights by their sum.
+# Mixtral. Those divide the weights by their sum. (Mixtral's config has no `norm_topk_prob`, and its experts' weights have other names:
+# our lines below add the one and translate the others.)
 
 
 # %%
@@ -525,7 +526,7 @@ def lifted(moe, x):
 
 
 def single(moe, x):
-    """Set to one expert a token, it gives that expert's answer, times its weight."""
+    """Set to one expert a token, it gives that expert's answer, times the weight it reports."""
     other = copy.deepcopy(moe)
     other.shared, other.router.top_k = None, 1
     y, routing = other(x)
@@ -558,7 +559,8 @@ READY += [certain, single, doubled, reaches_router]
 # ## The detective
 #
 # The nine mixtures again, untrained, and hidden behind letters. Find the bug of each, and the one that is right. The table of bugs
-# above helps. One round is enough; *Other suspects* opens two more, with five bugs that are not in the table: their names must do.
+# above helps. One round is enough; *Other suspects* opens two more, with five bugs that the table after
+# the game explains. Why each of the eight fails is in *Further*.
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: the nine probes and what they ask.
@@ -656,7 +658,7 @@ reveal(
     "14.trial",
     always,
     says=f"The other {len(missed)} are caught now and then ({len(missed) - never}) or never ({never}). "
-    f"One probe, `{READY[best].__name__}`, always catches {by_each[best]} by itself.\n\n"
+    f"`{READY[best].__name__}` alone would always catch {by_each[best]}.\n\n"
     f"Another list would give other numbers. {len(NOT_MEANT)} more were planted, and left out when the probes had run, which catch {len(known)} of them (see Further).",
 )
 
@@ -891,7 +893,7 @@ picture(
     in_colours,
     title=f"The experts write. Loss on held-out text: this GPT {own_loss:.2f}, pairs {of_pairs.mean():.2f}, triples {of_triples.mean():.2f} nats a character",
     note=f"A colour is the expert that the first block asks. In this text {kept[0]:.0%} of the characters have the "
-    f"commonest colour of their letter; with all colours shuffled, {kept[1]:.0%}.",
+    f"commonest colour of their letter; with all colours shuffled, {kept[1]:.0%}. One run.",
     alt=f"The GPT writes: {written}",
     height=150,
     narrow_height=240,
@@ -1119,6 +1121,17 @@ claim(
 # ### Which bug fails which probe
 #
 # Solve the detective first.
+#
+# | bug | a probe that it fails | why |
+# |---|---|---|
+# | softmax over the tokens | `alone` | over one token, a softmax gives each expert the weight 1 |
+# | last answer wins | `renamed` | with other numbers, another of the two is last |
+# | router cut off | `reaches_router` | the gradient ends at the weights |
+# | noise in evaluation | `twice` | the second run draws other noise |
+# | softmax twice | `certain` | the second softmax makes less of a weight of 1 |
+# | late tokens dropped | `reordered` | in another order, other tokens are late |
+# | bias in the weights | `lifted` | the 1 that is added arrives in the weights |
+# | one expert under every name | `renamed` | with other numbers, another expert is number 0 |
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: which of the eight bugs fails which probe.

@@ -23,7 +23,7 @@ def puzzle(exercise: Exercise) -> dict[str, Any]:
     Random(exercise.id).shuffle(texts)
     solution = {"lines": lines, "wrong": exercise.puzzle, "swaps": exercise.swaps}
     sealed = base64.b64encode(json.dumps(solution).encode()).decode()
-    asks = "Choose the missing line" if is_short else "Put the lines in order by ≡, and leave out two by ×"
+    asks = "Choose the missing line" if is_short else "Put the lines in order by ≡, indent by ⇥, and leave out two by ×"
     return {"label": asks, "head": head, "foot": foot, "texts": texts, "sealed": sealed, "choose": is_short}
 
 
