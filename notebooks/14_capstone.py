@@ -410,7 +410,7 @@ close = [bug for bug in bugs if cost[bug].mean() <= 0.02]
 reveal(
     "14.seen",
     8 - len(close),
-    says=f"All nine learn: their loss falls to {max(left):.0%} of its start, or less. But with the whole test in one batch, "
+    says=f"The loss of each falls to {max(left):.0%} of its start, or less. But with the whole test in one batch, "
     f"{len(close)} of the eight bugs cost no more than two points. The mixture that drops late tokens has {accuracy['late tokens dropped'].mean():.1%} right there. Asked 200 of the digits one by one, when no expert has room, it "
     f"has {torch.stack(by_itself).mean():.1%} right, the right mixture {right_one_has:.1%}. Accuracy does not say whether a mixture is what you meant.",
 )

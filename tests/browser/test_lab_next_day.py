@@ -111,8 +111,7 @@ def test_yesterdays_widgets_are_as_they_were_left_and_stay_so_when_saved(page, l
     page.get_by_label("Verdict on B").select_option("softplus")
     page.get_by_role("button", name="Accuse").press("Enter")
     expect(page.locator(".moe-detective .moe-told")).to_have_text(
-        "✓ Solved: 5 tokens, 0 wrong verdicts. Proving each by its own runs costs 10 tokens at least. "
-        "It is kept in your workspace."
+        "✓ Solved: 5 tokens, 0 wrong verdicts. It is kept in your workspace."
     )
     # The score card above has counted all that since it was shown.
     counted = "1 far off1 of 5 right, 0 at the first try1 of 2 boards solved, 5 tokens"

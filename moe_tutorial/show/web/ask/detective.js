@@ -3,7 +3,7 @@
 // solved board has a link, which shows it.
 import { RUN_TO_ANSWER, prose } from "./answers.js";
 import { button, el, isRestored, mount, quietly } from "../dom.js";
-import { proof, replyTo, unseal } from "./judge.js";
+import { replyTo, unseal } from "./judge.js";
 import { storedAnswer } from "./storage.js";
 import { figure } from "../words.js";
 
@@ -120,12 +120,11 @@ function render({ model, el: root }) {
       const led = all ? "✓ Solved" : `${right} of ${cards.length} right`;
       const mark = el("b", { className: all ? "moe-right" : "" }, led);
       const cost = `: ${tokens(due)}, ${board.wrong} wrong verdict${board.wrong === 1 ? "" : "s"}. `;
-      const least = all ? `Proving each by its own runs costs ${tokens(proof(found, probes))} at least. ` : "";
-      if (replayed) return [mark, cost, least];
+      if (replayed) return [mark, cost];
       const runs = board.paid.map((run) => `${run[0]}${names.indexOf(run.slice(2))}`).join("");
       const href = `#suspects=${[digest, round, board.wrong, runs].join(".")}`;
       const link = all && isSite ? [el("a", { href }, "A link that shows your solved board"), ". "] : [];
-      return [mark, cost, least, ...link, stored.where()];
+      return [mark, cost, ...link, stored.where()];
     }
     const question = el("legend", { className: "moe-question" }, model.get("question"));
     const choose = el("div", { className: "moe-probes" }, ...picks);

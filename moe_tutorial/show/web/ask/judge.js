@@ -64,13 +64,3 @@ export function replyTo({ truth, found }, round, letter, bug, paid) {
     ? `With \`${bug}\` it would pass \`${name}\`, and ${letter} failed it.`
     : `\`${bug}\` would fail \`${name}\`, too, and ${letter} passed it.`;
 }
-
-/** The fewest tokens that tell each suspect from the others by its own runs, where any probe does.
- * @param {Record<string, any>} found letter -> probe -> why it fails @param {any[]} probes */
-export function proof(found, probes) {
-  const [all, cost] = [Object.values(found), (set) => set.reduce((sum, { price }) => sum + price, 0)];
-  const sets = [...Array(2 ** probes.length).keys()].map((bits) => probes.filter((_, p) => (bits >> p) & 1));
-  const tells = (set, one, other) => set.some(({ name }) => !one[name] !== !other[name]);
-  const enough = (set, one) => all.every((other) => tells(set, one, other) || !tells(probes, one, other));
-  return all.reduce((sum, one) => sum + Math.min(...sets.filter((set) => enough(set, one)).map(cost)), 0);
-}
