@@ -568,7 +568,7 @@ def show_price(context, rate):
 sweep(
     show_price,
     context=("Tokens of context", [1_000, 2_000, 4_000, 16_000]),
-    rate=("Requests a second, ever fewer", [20_000, 2_000, 1_000, FEW]),
+    rate=("Requests a second (fewer to the right)", [20_000, 2_000, 1_000, FEW]),
 )
 
 # %% tags=["draw", "nbval-ignore-output"]

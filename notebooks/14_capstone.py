@@ -24,10 +24,12 @@ import os
 import random
 import textwrap
 from importlib import import_module
+from urllib.parse import quote
 
 import torch
 import torch.nn.functional as F
 import transformers
+from IPython.display import HTML
 from torch import nn
 from transformers import AutoConfig
 
@@ -357,7 +359,10 @@ picture(
 # Drawn: the bugs and what they do.
 def of_parts(parts, broken):
     """What each of these mistaken parts does, from its docstring, and the rule it breaks."""
-    says = [part.__doc__.partition(": ")[2].replace("`", "") for part in parts.values()]
+    says = [
+        part.__doc__.partition(": ")[2].partition("\n")[0].replace("`", "")
+        for part in parts.values()
+    ]
     return {part: both for part, *both in zip(parts, says, broken, strict=True)}
 
 
@@ -422,14 +427,15 @@ ranked = sorted(accuracy, key=lambda bug: -accuracy[bug].mean())
 interval_chart(
     {bug: 100 * accuracy[bug] for bug in ranked},
     title=f"{len(close)} of the eight bugs, in colour, are within two points of the right one",
-    note="digits4: each of ten seeds in grey, above them mean and 95 % interval. The whole test is one batch.",
+    note="digits4: each of ten seeds in grey, above them mean and 95 % interval. The whole test is one batch. The claim below names four bugs, "
+    "which were perhaps chosen when these seeds had run.",
     colors=dict.fromkeys(close, "accent"),
     unit="right, %",
 )
 
 # %% tags=["measure"]
 # Claim 14.1.
-quiet = bugs[3:7]  # these four, perhaps named after seeds 0 to 9 had run
+quiet = bugs[3:7]
 loud = [bug for bug in bugs if bug not in quiet]
 claim(
     "14.1",
@@ -560,7 +566,7 @@ READY += [certain, single, doubled, reaches_router]
 #
 # The nine mixtures again, untrained, and hidden behind letters. Find the bug of each, and the one that is right. The table of bugs
 # above helps. One round is enough; *Other suspects* opens two more, with five bugs that the table after
-# the game explains. Why each of the eight fails is in *Further*.
+# the game explains. A right verdict is answered with the reason why the probes fail.
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: the nine probes and what they ask.
@@ -595,7 +601,9 @@ OTHERS = [*list(MUTANTS)[:2], *list(MUTANTS)[-3:]]  # which the probes catch
 draw = random.Random(seed)
 later = [[*OTHERS[:3], *draw.sample(bugs, 5)], [*OTHERS[3:], *draw.sample(bugs, 6)]]
 rounds = [line_up([sound, *some], seed + n) for n, some in enumerate([bugs, *later])]
-game = detective("14.detective", rounds, READY)
+parts = SUSPECTS | MUTANTS
+why = {bug: part.__doc__.partition("\n\n")[2].strip() for bug, part in parts.items()}
+game = detective("14.detective", rounds, READY, why)
 all_runs = 9 * sum(probe["price"] for probe in game.settings["probes"])
 game.question += f" All probes on all suspects cost {all_runs:,} tokens."
 game
@@ -885,8 +893,13 @@ def in_colours(figure, theme):
             color = look.expert_color(next(experts), theme)
             font = {"family": "monospace", "size": 14}
             axes.text(place, y, character, color=color, va="center", **font)
+    key = {"size": 11, "va": "center"}
+    axes.text(0, len(rows) + 0.3, "expert", color=look.color("muted", theme), **key)
+    for e in range(E):
+        color = look.expert_color(e, theme)
+        axes.text(width / 6 + 2 * e, len(rows) + 0.3, e, color=color, **key)
     axes.set_axis_off()
-    axes.set(xlim=(0, width), ylim=(len(rows) - 0.4, -0.6))
+    axes.set(xlim=(0, width), ylim=(len(rows) + 0.8, -0.6))
 
 
 picture(
@@ -895,8 +908,8 @@ picture(
     note=f"A colour is the expert that the first block asks. In this text {kept[0]:.0%} of the characters have the "
     f"commonest colour of their letter; with all colours shuffled, {kept[1]:.0%}. One run.",
     alt=f"The GPT writes: {written}",
-    height=150,
-    narrow_height=240,
+    height=180,
+    narrow_height=280,
 )
 
 # %% [markdown]
@@ -906,7 +919,15 @@ picture(
 # python my_moe.py train my_text.txt 3000
 # python my_moe.py write "The "
 # ```
-#
+
+# %% tags=["draw", "nbval-ignore-output"]
+# A link to the file, as it is on this page.
+HTML(
+    '<a download="my_moe.py" href="data:text/x-python;charset=utf-8,'
+    f'{quote(mine.source)}">Take my_moe.py with you</a>'
+)
+
+# %% [markdown]
 # This is what you did in the whole course:
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -1120,18 +1141,7 @@ claim(
 # %% [markdown]
 # ### Which bug fails which probe
 #
-# Solve the detective first.
-#
-# | bug | a probe that it fails | why |
-# |---|---|---|
-# | softmax over the tokens | `alone` | over one token, a softmax gives each expert the weight 1 |
-# | last answer wins | `renamed` | with other numbers, another of the two is last |
-# | router cut off | `reaches_router` | the gradient ends at the weights |
-# | noise in evaluation | `twice` | the second run draws other noise |
-# | softmax twice | `certain` | the second softmax makes less of a weight of 1 |
-# | late tokens dropped | `reordered` | in another order, other tokens are late |
-# | bias in the weights | `lifted` | the 1 that is added arrives in the weights |
-# | one expert under every name | `renamed` | with other numbers, another expert is number 0 |
+# Solve the detective first. It says of each bug why its probes fail.
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: which of the eight bugs fails which probe.

@@ -5,7 +5,8 @@ their bugs in mind. The ``MUTANTS`` test the probes: one to four mistakes for ea
 router reads to the sum. No probe was written for one of them. When the probes had run, three went to ``NOT_MEANT``,
 as they are right elsewhere, and no other was removed.
 
-Each bug is a subclass that differs from the correct part in one step. Its docstring begins with the bug's name.
+Each bug is a subclass that differs from the correct part in one step. Its docstring begins with the bug's name. Of the
+bugs that the detective asks about, the second paragraph says why their probes fail.
 """
 
 import torch
@@ -20,14 +21,20 @@ class Sound(Router):
 
 
 class SoftmaxOverTokens(Router):
-    """softmax over the tokens: the softmax runs down the batch, and not over the experts."""
+    """softmax over the tokens: the softmax runs down the batch, and not over the experts.
+
+    Alone, a token is the whole batch, so each of its experts gets the weight 1.
+    """
 
     def probabilities(self, logits: Tensor) -> Tensor:
         return logits.softmax(0)
 
 
 class LastAnswerWins(MixtureOfExperts):
-    """last answer wins: `y[rows] = ...` in place of `+=`: of a token's experts, the last one's answer is left."""
+    """last answer wins: `y[rows] = ...` in place of `+=`: of a token's experts, the last one's answer is left.
+
+    With other numbers, another of a token's two experts is the last.
+    """
 
     def dense(self, tokens: Tensor, routing: Routing) -> Tensor:
         last = routing.indices == routing.indices.amax(-1, keepdim=True)
@@ -35,7 +42,10 @@ class LastAnswerWins(MixtureOfExperts):
 
 
 class RouterCutOff(Router):
-    """router cut off: a `detach` too many, so that the loss does not reach the router."""
+    """router cut off: a `detach` too many, so that the loss does not reach the router.
+
+    The gradient ends at the weights and never arrives at the router.
+    """
 
     def forward(self, x: Tensor) -> Routing:
         routing = super().forward(x)
@@ -43,7 +53,10 @@ class RouterCutOff(Router):
 
 
 class NoiseInEvaluation(Router):
-    """noise in evaluation: noise is added to the logits, whether the mixture trains or not."""
+    """noise in evaluation: noise is added to the logits, whether the mixture trains or not.
+
+    Each run draws other noise.
+    """
 
     def add_noise(self, tokens: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
         std = torch.full_like(logits, 0.5)
@@ -51,14 +64,20 @@ class NoiseInEvaluation(Router):
 
 
 class SoftmaxTwice(Router):
-    """softmax twice: a softmax of the softmax makes all weights nearly equal."""
+    """softmax twice: a softmax of the softmax makes all weights nearly equal.
+
+    Of a weight of 1, the second softmax makes a much smaller one.
+    """
 
     def probabilities(self, logits: Tensor) -> Tensor:
         return super().probabilities(logits).softmax(-1)
 
 
 class LateTokensDropped(MixtureOfExperts):
-    """late tokens dropped: an expert takes 1.25 times its even share, rounded down, and later tokens get no answer."""
+    """late tokens dropped: an expert takes 1.25 times its even share, rounded down, and later tokens get no answer.
+
+    Which tokens are late depends on their order and on how many there are.
+    """
 
     def dense(self, tokens: Tensor, routing: Routing) -> Tensor:
         asked = torch.zeros_like(routing.probs).scatter(-1, routing.indices, 1.0)
@@ -68,7 +87,10 @@ class LateTokensDropped(MixtureOfExperts):
 
 
 class BiasInWeights(Router):
-    """bias in the weights: the selection bias counts in the weights, too."""
+    """bias in the weights: the selection bias counts in the weights, too.
+
+    The 1 that is added to each bias arrives in the weights.
+    """
 
     def forward(self, x: Tensor) -> Routing:
         routing = super().forward(x)
@@ -76,21 +98,30 @@ class BiasInWeights(Router):
 
 
 class OneExpert(MixtureOfExperts):
-    """one expert under every name: `experts[0](x)` for `experts[e](x)`, so expert 0 answers, whoever is chosen."""
+    """one expert under every name: `experts[0](x)` for `experts[e](x)`, so expert 0 answers, whoever is chosen.
+
+    With other numbers, another expert is number 0 and answers everyone.
+    """
 
     def dense(self, tokens: Tensor, routing: Routing) -> Tensor:
         return super().dense(tokens, routing._replace(indices=torch.zeros_like(routing.indices)))
 
 
 class ReadsCentred(Router):
-    """router input centred over the batch: what a token is compared with depends on the others."""
+    """router input centred over the batch: what a token is compared with depends on the others.
+
+    Alone, a token is its own mean, so the router reads zeros.
+    """
 
     def forward(self, x: Tensor) -> Routing:
         return super().forward(x - x.mean(0))
 
 
 class ReadsNeighbour(Router):
-    """router reads the neighbour: each token goes where the one before it should."""
+    """router reads the neighbour: each token goes where the one before it should.
+
+    Alone, a token is its own neighbour. In another order, it has another one.
+    """
 
     def forward(self, x: Tensor) -> Routing:
         return super().forward(x.roll(1, 0))
@@ -188,7 +219,10 @@ class Mean(MixtureOfExperts):
 
 
 class WholeBias(MixtureOfExperts):
-    """output bias not weighted: the weight multiplies an answer before its bias is added."""
+    """output bias not weighted: the weight multiplies an answer before its bias is added.
+
+    An expert with the weight 0 still adds its output bias.
+    """
 
     def dense(self, tokens: Tensor, routing: Routing) -> Tensor:
         rest = torch.zeros_like(routing.probs).scatter(-1, routing.indices, 1 - routing.weights)
@@ -196,7 +230,10 @@ class WholeBias(MixtureOfExperts):
 
 
 class FirstAlone(MixtureOfExperts):
-    """second answer forgotten: only the first chosen expert is heard."""
+    """second answer forgotten: only the first chosen expert is heard.
+
+    A token's second expert answers twice as loud, and nobody hears it.
+    """
 
     def dense(self, tokens: Tensor, routing: Routing) -> Tensor:
         first = routing._replace(indices=routing.indices[:, :1], weights=routing.weights[:, :1])
@@ -204,7 +241,10 @@ class FirstAlone(MixtureOfExperts):
 
 
 class DropoutInEvaluation(MixtureOfExperts):
-    """dropout in evaluation: a tenth of the answer's numbers is 0, whether the mixture trains or not."""
+    """dropout in evaluation: a tenth of the answer's numbers is 0, whether the mixture trains or not.
+
+    Each run sets other numbers to 0.
+    """
 
     def dense(self, tokens: Tensor, routing: Routing) -> Tensor:
         return F.dropout(super().dense(tokens, routing), 0.1)

@@ -43,6 +43,7 @@ def workspace(tmp_path_factory):
     return workspace_with(home, "challenge.ipynb", *CHALLENGE.strip().split("#---\n"))
 
 
+@pytest.mark.nightly
 def test_the_state_is_a_dict_and_a_link_begins_beside_it(page, lab):
     run_all(page, lab, "playground.ipynb")
     opened = Opened(page)

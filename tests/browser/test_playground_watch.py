@@ -13,7 +13,7 @@ from sampled import sampled
 
 __all__ = ["pages", "visit", "wide"]  # fixtures
 WATCHED = [known for known in PRESETS if "goal" not in known]
-A_FEW = [known for known in WATCHED if known["id"] in ("kill", "leaves")]
+A_FEW = [known for known in WATCHED if known["id"] == "leaves"]
 NAMES = {known["id"]: known["name"] for known in PRESETS}
 
 
@@ -145,6 +145,9 @@ def test_a_challenge_is_scored_by_the_run_and_its_link_is_the_result(wide, visit
     assert again.screen() == opened.screen()
     forged = visit(fragment=WON.replace("1200", "1180"))
     assert "✓" not in forged.root.locator(".pg-score").inner_text()
+    for early in ("then=260:noise:0,223:balance:switch", "noise=0"):
+        opened = visit(fragment=f"#preset=seven&steps=1200&{early}")
+        assert opened.root.locator(".pg-score").inner_text().startswith("You changed something before step 600.")
 
 
 def test_a_challenge_that_is_not_reached_in_time_says_so(visit):

@@ -50,7 +50,8 @@ def board():
     """Two rounds of four suspects, three probes, and one that stops."""
     bugs = dict(zip("ABCD", FAILS, strict=True)), dict(zip("ABCD", reversed(FAILS), strict=True))
     rounds = [{letter: (bug, Suspect(bug), ones(2000, 1)) for letter, bug in each.items()} for each in bugs]
-    return detective("14.suspects", rounds, [probe("alone", 7), probe("certain", 1500), probe("twice", 14), stops])
+    probes = [probe("alone", 7), probe("certain", 1500), probe("twice", 14), stops]
+    return detective("14.suspects", rounds, probes, {"softmax twice": "The second softmax evens out."})
 
 
 def suspect(page, letter):
@@ -117,7 +118,9 @@ def test_a_run_is_stamped_and_paid_and_a_wrong_verdict_is_answered_by_what_was_r
     say(page, B="softmax twice")
     expect(suspect(page, "B").locator("p")).to_have_text("")
     accuse.click()
-    expect(suspect(page, "B").locator("p")).to_have_text("✓ Right. It fails certain, stops.")
+    expect(suspect(page, "B").locator("p")).to_have_text(
+        "✓ Right. It fails certain, stops. The second softmax evens out."
+    )
     expect(page.get_by_label("Verdict on B")).to_be_disabled()
     expect(told).to_contain_text("1 of 4 right: 9,091 tokens, 4 wrong verdicts.")
 

@@ -231,6 +231,7 @@ def test_it_learns_a_text_better_than_a_table_of_pairs_and_writes_on(workspace):
     assert re.fullmatch("to be[:, beonrt]{300}\n", alone("write", "to be"))
 
 
+@pytest.mark.nightly
 def test_a_training_that_is_stopped_goes_on_with_what_it_learned(workspace):
     my_moe(until="08")
     Path("text.txt").write_text("to be, or not to be: " * 60)

@@ -20,7 +20,6 @@ PACKAGE = TESTS.parent / "moe_tutorial"
 SAMPLE = [
     "noise-in-evaluation",
     "switch-loss-not-by-k",
-    "gate-forgotten",
     "heap-from-one",
 ]
 

@@ -43,6 +43,7 @@ def test_like_is_compared_with_like():
     assert sizes["one"]["multiplications"] == pytest.approx(sizes["dense"]["multiplications"], rel=2e-3)
 
 
+@pytest.mark.nightly
 def test_one_seed_trains_all_kinds_side_by_side(data):
     found = comparison.one_seed(3, data, steps=dict.fromkeys(comparison.KINDS, 4) | {"dense": 6}, every=2)
     tests = {kind: len(curve["seconds"]) for kind, curve in found["curves"].items()}

@@ -33,7 +33,7 @@ MORE = "the course's, as yours needs something from outside the function. {}"
 
 
 def my_moe(until: str = "04") -> ModuleType:
-    """Collect the answers into ``my_moe.py`` of the workspace and return it as a module.
+    """Collect the answers into ``my_moe.py`` of the workspace and return it as a module, with its text as ``source``.
 
     Without a workspace, nothing is written. The parts of lessons up to ``until``, such as ``"08"``, are there before an
     answer of them is right.
@@ -42,7 +42,8 @@ def my_moe(until: str = "04") -> ModuleType:
     if kept:
         print("\n".join(write(kept.file.parent, found)))
     module = ModuleType("my_moe")
-    exec(compile(text(found), FILE, "exec"), vars(module))
+    module.source = text(found)
+    exec(compile(module.source, FILE, "exec"), vars(module))
     return module
 
 

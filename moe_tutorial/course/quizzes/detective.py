@@ -1,4 +1,4 @@
-"""``detective("14.suspects", rounds, probes)``: find what is wrong with each of several mixtures, by probes at a price.
+"""``detective("14.suspects", rounds, probes, why)``: find what is wrong with each of some mixtures. Each probe costs.
 
 A round is a dict, letter -> (bug, mixture, its tokens), and a probe a function of a mixture and tokens that returns a
 number, which fails where it is not below ``PASSES``. All probes run on all suspects when the widget is made. What they
@@ -28,7 +28,7 @@ ASKS = (
 )
 
 Probe = Callable[[nn.Module, Tensor], float]
-Suspect = tuple[str, nn.Module, Tensor]
+Round = dict[str, tuple[str, nn.Module, Tensor]]
 
 
 class Detective(StoredAnswer):
@@ -54,7 +54,7 @@ class Detective(StoredAnswer):
         )
 
 
-def detective(id: str, rounds: Sequence[dict[str, Suspect]], probes: Sequence[Probe]) -> Detective:
+def detective(id: str, rounds: Sequence[Round], probes: Sequence[Probe], why: dict[str, str]) -> Detective:
     """Show the suspects of several rounds, who are probed at a price and accused.
 
     A probe that raises an exception has failed. Its price is the number of tokens that a mixture, or its copies, read
@@ -64,6 +64,7 @@ def detective(id: str, rounds: Sequence[dict[str, Suspect]], probes: Sequence[Pr
         id: a permanent id: the lesson's number and a name, such as ``"14.suspects"``.
         rounds: two to four dicts, letter -> (bug, mixture, tokens x (T, d)); the bug of a sound mixture is ``SOUND``.
         probes: functions ``probe(moe, x)`` of different names, whose docstring's first line says what they ask.
+        why: bug -> why its probes fail, which the page says when that verdict is right.
 
     Raises ValueError unless the probes are functions of different names.
     """
@@ -79,6 +80,7 @@ def detective(id: str, rounds: Sequence[dict[str, Suspect]], probes: Sequence[Pr
     prices = {name: max(found[name][1] for each in runs for found in each.values()) for name in names}
     asks = {name: (probe.__doc__ or "").strip().partition("\n")[0] for name, probe in named.items()}
     secrets = {
+        "why": why,
         "truth": [{letter: bug for letter, (bug, _, _) in each.items()} for each in rounds],
         "found": [{a: {name: why for name, (why, _) in found.items()} for a, found in each.items()} for each in runs],
     }

@@ -48,12 +48,6 @@ def by_one_hot(contribution, n):
     return nn.functional.one_hot(contribution.topk(n).indices, contribution.shape[1]).sum(1)
 
 
-@wrong("01.keep_top", "keep more than n")
-def above_a_bound(contribution, n):
-    rows = [[float(one >= sorted(row)[-n]) for one in row] for row in contribution.tolist()]
-    return torch.tensor(rows)
-
-
 def network(width, *last, bias=True):
     return nn.Sequential(nn.Linear(64, width, bias), nn.ReLU(), nn.Linear(width, 10, bias), *last)
 
@@ -83,15 +77,6 @@ def with_a_class(data, width, seeds, steps):
             return self.out(nn.functional.gelu(self.hidden(x)))
 
     return train(Small, data, seeds, steps=steps)
-
-
-@wrong("01.train_small", "64 -> 16, 16 -> 10; yours are 64 -> 16, 16 -> 16, 16 -> 10")
-def two_hidden_layers(data, width, seeds, steps):
-    def build():
-        hidden = nn.Linear(64, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()
-        return nn.Sequential(*hidden, nn.Linear(width, 10))
-
-    return train(build, data, seeds, steps=steps)
 
 
 @wrong("01.train_small", "It learned the test data")

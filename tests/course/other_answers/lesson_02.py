@@ -23,14 +23,6 @@ def only_who_is_named(x, oracle, experts, n_classes):
     return scores
 
 
-@wrong("02.by_loop", "This happens where expert 1 gets no image")
-def breaks_on_an_empty_expert(x, oracle, experts, n_classes):
-    scores = torch.zeros(len(x), n_classes)
-    for i, expert in enumerate(experts):
-        scores[oracle == i] = torch.stack([expert(image[None])[0] for image in x[oracle == i]])
-    return scores
-
-
 @wrong("02.by_loop", "Right, but expert 0 was asked about 3 images, and the oracle sends it 1")
 def everybody_asked(x, oracle, experts, n_classes):
     everyone = torch.stack([expert(x) for expert in experts])
@@ -41,14 +33,6 @@ def everybody_asked(x, oracle, experts, n_classes):
 @torch.no_grad()
 def nothing_trains(x, oracle, experts, n_classes):
     return only_who_is_named(x, oracle, experts, n_classes)
-
-
-@wrong("02.by_loop", "e is an expert's number")
-def an_experts_number_for_an_images(x, oracle, experts, n_classes):
-    scores = torch.zeros(len(x), n_classes)
-    for e in oracle:
-        scores[e] = experts[e](x)[e]
-    return scores
 
 
 @right("02.stacked")

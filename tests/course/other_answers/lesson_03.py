@@ -78,8 +78,3 @@ def overwritten(x, chosen, weights, experts):
         rows, places = (chosen == i).nonzero(as_tuple=True)
         y[rows] = weights[rows, places, None] * expert(x[rows])
     return y
-
-
-@wrong("03.my_mixture", "to the experts")
-def experts_cut_off(x, chosen, weights, experts):
-    return right_sum(x, chosen, weights, [lambda x, e=expert: e(x).detach() for expert in experts])

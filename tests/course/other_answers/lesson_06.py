@@ -56,13 +56,6 @@ def with_a_seed(logits, std, k, training):
     return noisy(logits, std, k, training)
 
 
-@wrong("06.noisy_topk", "after the choice")
-def noise_on_the_chosen(logits, std, k, training):
-    values, chosen = logits.sort(descending=True)
-    noise = std * torch.randn(logits.shape, dtype=torch.float64) * training
-    return chosen[:, :k], (values + noise)[:, :k].softmax(-1)
-
-
 @wrong("06.noisy_topk", "from the same draw")
 def best_of_two_draws(logits, std, k, training):
     chosen, _ = noisy(logits, std, k, training)

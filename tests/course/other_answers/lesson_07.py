@@ -78,13 +78,6 @@ def quantile_by_loop(probs, bias, k):
     return new - new.mean()
 
 
-@wrong("07.quantile", "number k + 1")
-def by_the_last_chosen(probs, bias, k):
-    bar = (probs + bias).sort(dim=1, descending=True).values[:, k - 1 : k]
-    new = (bar - probs).quantile(k / len(bias), dim=0)
-    return new - new.mean()
-
-
 @right("07.expert_choice")
 def by_threshold(probs, room):
     least = probs.topk(room, dim=0).values[-1]
@@ -104,16 +97,6 @@ def expert_by_expert(probs, room):
 def from_values(probs, room):
     values, taken = probs.topk(room, dim=0)
     return torch.zeros_like(probs).scatter(0, taken, values)
-
-
-@wrong("07.expert_choice", "not `>`")
-def above_the_least(probs, room):
-    return probs.where(probs > probs.topk(room, dim=0).values[-1], 0.0)
-
-
-@wrong("07.expert_choice", "whole table")
-def of_the_whole_table(probs, room):
-    return probs.where(probs >= probs.flatten().topk(room * probs.shape[1]).values[-1], 0.0)
 
 
 @wrong("07.importance_loss", "only one weight counts")

@@ -84,14 +84,6 @@ def almost(dense, n_experts):
     return experts
 
 
-@wrong("09.upcycle", "no new ones")
-def reset(dense, n_experts):
-    experts = nn.ModuleList(copy.deepcopy(dense) for _ in range(n_experts))
-    for expert in experts:
-        expert[0].reset_parameters()
-    return experts
-
-
 @wrong("09.upcycle", "the dense network itself")
 def dense_among_them(dense, n_experts):
     return nn.ModuleList([dense, *(copy.deepcopy(dense) for _ in range(n_experts - 1))])
@@ -109,11 +101,6 @@ def one_after_the_other(dense, n_experts):
 def of_every_seed(gain):
     figure = estimate(gain)
     return "right" if min(gain) > 0 else "wrong" if figure.high < 0 else "unclear"
-
-
-@wrong("09.verdict", "a str is asked for")
-def yes_or_no(gain):
-    return estimate(gain).low > 0
 
 
 @right("09.verdict")

@@ -25,14 +25,6 @@ def with_torch(E, k, n):
     return E * (1 - torch.tensor(1 - k / E).pow(n))
 
 
-@wrong("10.distinct", "count every choice")
-def as_a_loop(E, k, n):
-    drawn = 0
-    for _ in range(n):
-        drawn = min(drawn + k, E)
-    return drawn
-
-
 @right("10.tokens_per_second")
 def by_seconds(always, experts, E, k, n_bytes, bandwidth):
     seconds = (always * n_bytes + experts / E * k * n_bytes) / bandwidth
@@ -49,12 +41,6 @@ def what_rests_is_not_read(always, experts, E, k, n_bytes, bandwidth):
 def with_tensors(always, experts, E, k, n_bytes, bandwidth):
     weights = torch.tensor([float(always), experts * k / E])
     return bandwidth / (weights * n_bytes).sum()
-
-
-@wrong("10.tokens_per_second", "read all experts")
-def of_the_whole_file(always, experts, E, k, n_bytes, bandwidth):
-    file = (always + experts) * n_bytes
-    return bandwidth / file
 
 
 @right("10.fetched")
@@ -102,18 +88,4 @@ def first_in_first_out(stream, room):
             memory.append(expert)
             if len(memory) > room:
                 memory.pop(0)
-    return n_fetched
-
-
-@wrong("10.fetched", "one expert too few")
-def full_too_early(stream, room):
-    memory, n_fetched = [], 0
-    for expert in stream:
-        if expert in memory:
-            memory.remove(expert)
-        else:
-            n_fetched += 1
-        memory.append(expert)
-        if len(memory) >= room:
-            memory.pop(0)
     return n_fetched

@@ -24,11 +24,6 @@ def as_a_tensor(n_experts, top_k, flop_per_byte, bytes_a_weight):
     return torch.tensor([n_experts, 1 / top_k, flop_per_byte, bytes_a_weight, 0.5]).prod()
 
 
-@wrong("11.crossing", "not k / E")
-def turned_over(n_experts, top_k, flop_per_byte, bytes_a_weight):
-    return (top_k * flop_per_byte * bytes_a_weight) / (n_experts * 2)
-
-
 @right("11.kept")
 def by_loop(indices, n_experts, room):
     left, fits = [room] * n_experts, torch.zeros_like(indices, dtype=torch.bool)
@@ -84,11 +79,6 @@ def one_replica_after_the_other(rate, most, gpus):
     return rented * gpus / rate
 
 
-@wrong("11.price", "round up")
-def by_the_part_of_a_replica(rate, most, gpus):
-    return gpus * (rate / most) / rate
-
-
 @right("11.place")
 def in_python(load, machines):
     room = len(load) // machines
@@ -131,19 +121,6 @@ def by_turns(load, machines):
     owner = torch.zeros(len(load), dtype=torch.long)
     for place, expert in enumerate(load.argsort(descending=True)):
         owner[expert] = place % machines
-    return owner
-
-
-@wrong("11.place", "you take the last of them")
-def of_equals_the_last(load, machines):
-    room = len(load) // machines
-    held = [[] for _ in range(machines)]
-    owner = torch.zeros(len(load), dtype=torch.long)
-    for expert in load.argsort(descending=True).tolist():
-        free = [m for m in reversed(range(machines)) if len(held[m]) < room]
-        best = min(free, key=lambda m: sum(held[m]))
-        held[best].append(float(load[expert]))
-        owner[expert] = best
     return owner
 
 

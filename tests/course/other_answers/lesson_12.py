@@ -92,31 +92,6 @@ def node_after_node_by_those_who_arrive(x, node_weight, node_bias, depth):
     return node - 2**depth + 1
 
 
-@wrong("12.descend", "asked all 1,023 nodes")
-def level_by_level_for_all(x, node_weight, node_bias, depth):
-    leaf = torch.zeros(len(x), dtype=torch.long)
-    for level in range(depth):
-        own = slice(2**level - 1, 2 ** (level + 1) - 1)
-        logits = x @ node_weight[own].T + node_bias[own]
-        leaf = 2 * leaf + (logits[torch.arange(len(x)), leaf] >= 0)
-    return leaf
-
-
-@wrong("12.descend", "wrong side")
-def to_the_left(x, node_weight, node_bias, depth):
-    node = torch.zeros(len(x), dtype=torch.long)
-    for _ in range(depth):
-        goes_right = (x * node_weight[node]).sum(1) + node_bias[node] >= 0
-        node = torch.where(goes_right, 2 * node + 1, 2 * node + 2)
-    return node - len(node_bias)
-
-
-@wrong("12.descend", "heaviest leaf")
-def of_the_largest_weight(x, node_weight, node_bias, depth):
-    right = torch.sigmoid(x @ node_weight.T + node_bias)
-    return 2**depth - 1 - leaf_after_leaf(right, depth).flip(1).argmax(1)
-
-
 @right("12.hardening")
 def by_binary_cross_entropy(logits):
     return F.binary_cross_entropy_with_logits(logits, logits.sigmoid())
@@ -143,11 +118,6 @@ def by_softplus(logits):
 def by_logarithms(logits):
     p = torch.sigmoid(logits)
     return -(p * torch.log(p) + (1 - p) * torch.log(1 - p)).mean()
-
-
-@wrong("12.hardening", "authors' sum")
-def as_in_the_paper(logits):
-    return by_binary_cross_entropy(logits) * logits.shape[1]
 
 
 @right("12.balance")
@@ -180,16 +150,6 @@ def by_slices(weights, depth):
         total = total + (1 - 2 * load[::2] / (load[::2] + load[1::2])).pow(2).sum()
         load = load[::2] + load[1::2]
     return total / nodes
-
-
-@wrong("12.balance", "over those that arrive")
-def of_all_tokens(weights, depth):
-    load, losses = weights.mean(0), []
-    while len(load) > 1:
-        left, right = load[::2], load[1::2]
-        losses.append((right - left).square())
-        load = left + right
-    return torch.cat(losses).mean()
 
 
 @wrong("12.balance", "levels' means")

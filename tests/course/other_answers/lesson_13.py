@@ -42,16 +42,6 @@ def from_one_node_down(x, w_in, b_in, w_out, depth):
     return torch.stack([below(0, token, depth) for token in x])
 
 
-@wrong("13.path_layer", "Only the last node's answer is left")
-def the_last_node_alone(x, w_in, b_in, w_out, depth):
-    node = torch.zeros(len(x), dtype=torch.long)
-    for _ in range(depth):
-        score = (x * w_in[node]).sum(-1) + b_in[node]
-        answer = F.gelu(score)[:, None] * w_out[node]
-        node = 2 * node + 1 + (score >= 0)
-    return answer
-
-
 @right("13.multiplications")
 def kind_by_kind(kind, n, d, h):
     if kind == "dense":
@@ -77,13 +67,6 @@ def as_a_tensor(kind, n, d, h):
     choose = torch.tensor([0.0, n, questions, 0.0])[row]
     answer = torch.tensor([float(n * h), h, h, questions])[row]
     return choose * d + answer * 2 * d
-
-
-@wrong("13.multiplications", "one question on each level")
-def all_its_nodes(kind, n, d, h):
-    if kind == "tree":
-        return (n - 1) * d + 2 * d * h
-    return kind_by_kind(kind, n, d, h)
 
 
 @right("13.choose_path")

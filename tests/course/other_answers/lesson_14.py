@@ -52,11 +52,6 @@ def experts_that_read_their_own(x, weights, config):
     return y
 
 
-@wrong("14.published_block", "where the config says not to")
-def always_divides(x, weights, config):
-    return token_by_token(x, weights, config | {"norm_topk_prob": True})
-
-
 @wrong("14.published_block", "swapped")
 def gate_and_up_swapped(x, weights, config):
     other = {"gate_proj": "up_proj", "up_proj": "gate_proj"}
@@ -120,20 +115,6 @@ def deepseek_with_experts_that_read_their_own(x, weights, config):
     for e in range(scores.shape[1]):
         rows, place = (chosen == e).nonzero(as_tuple=True)
         y = y.index_add(0, rows, g[rows, place, None] * expert_of(weights, f"experts.{e}", x[rows]))
-    return y
-
-
-@wrong("14.deepseek_block", "no more")
-def deepseek_weights_with_the_bias(x, weights, config):
-    scores = (x @ weights["gate.weight"].T).sigmoid() + weights["gate.e_score_correction_bias"]
-    groups = scores.unflatten(-1, (config["n_group"], -1))
-    kept = groups.topk(2).values.sum(-1).topk(config["topk_group"]).indices
-    shut = torch.full(groups.shape[:2], -torch.inf).scatter(1, kept, 0.0)
-    g, chosen = (groups + shut[..., None]).flatten(1).topk(config["num_experts_per_tok"])
-    g = config["routed_scaling_factor"] * (g / g.sum(-1, keepdim=True) if config["norm_topk_prob"] else g)
-    y = config["n_shared_experts"] * expert_of(weights, "shared_experts", x)
-    for e in range(scores.shape[1]):
-        y = y + (g * (chosen == e)).sum(-1, keepdim=True) * expert_of(weights, f"experts.{e}", x)
     return y
 
 
@@ -242,21 +223,9 @@ def none_alone(moe, x):
     return 0.0 if gradient is not None else 1.0
 
 
-@wrong("14.your_probe", "`reaches_router` asks for the router's gradient")
-def the_loss_reaches_the_router(moe, x):
-    return by_the_sum(moe, x)
-
-
 @wrong("14.your_probe", "`twice` asks it already")
 def asked_twice(moe, x):
     return float((moe(x)[0] - moe(x)[0]).norm())
-
-
-@wrong("14.your_probe", "`reordered` asks it already")
-def in_another_order(moe, x):
-    order = torch.randperm(len(x))
-    there, here = moe(x[order])[0], moe(x)[0][order]
-    return float((there - here).norm() / here.norm())
 
 
 @right("14.your_probe")
@@ -310,11 +279,6 @@ def a_router_that_is_sure(moe, x):
         y, routing = moe(x)
         first = moe.experts(x)[torch.arange(len(x)), routing.logits.argmax(-1)]
         return ((y - first).norm() / first.norm()).item()
-
-
-@wrong("14.your_probe", "`alone` asks it already")
-def asked_alone(moe, x):
-    return largest_difference(moe, x)
 
 
 @wrong("14.your_probe", "wherever the five rules do")

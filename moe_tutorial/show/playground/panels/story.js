@@ -4,6 +4,7 @@ import { el, quietly, renew } from "../../web/dom.js";
 import { figure, percent } from "../../web/words.js";
 import { set } from "./elements.js";
 import { KINDS } from "../kinds.js";
+import { fromPreset } from "../experiment/state.js";
 import { settingsAfter } from "../experiment/run.js";
 import { makeBaseline } from "../experiment/baseline.js";
 import { changeWords } from "../words.js";
@@ -92,16 +93,16 @@ export function makeStory(goOn, keepWon) {
     const { run, step, now } = frame;
     const { goal, from = 0, steps } = preset;
     const won = run.won();
-    const scores = { steps: won - from, E: frame.settings.E };
-    const units = { steps: "steps", E: "experts" };
+    const asGiven = JSON.stringify(run.begun.settings) === JSON.stringify(fromPreset(preset).settings);
+    const early = `You changed something before step ${figure(from)}. Choose this challenge anew in the menu.`;
+    if (from && !(asGiven && run.changes().every(({ at }) => at >= from))) return void set(score, early);
+    const [points, unit] = { steps: [won - from, "steps"], E: [frame.settings.E, "experts"] }[preset.score];
     const stands = Object.keys(goal).map((name) => `${goalNames[name]}: ${whole[name](now[name])}`);
     if (won && won <= steps) {
-      const id = `${preset.lessons[0]}.${preset.id}`;
-      if (frame.settled) keepWon(id, { won, score: scores[preset.score] });
+      if (frame.settled) keepWon(`${preset.lessons[0]}.${preset.id}`, { won, score: points });
       set(
         score,
-        `✓ Reached at step ${figure(won)}. Your score: ${scores[preset.score]} ${units[preset.score]}; ` +
-          "fewer is better. The link below replays it.",
+        `✓ Reached at step ${figure(won)}. Your score: ${points} ${unit}; fewer is better. The link below replays it.`,
       );
     } else if (step >= steps)
       set(score, `✗ Not within ${figure(steps - from)} steps. ${stands.join(", ")}. Reset, and try another way.`);

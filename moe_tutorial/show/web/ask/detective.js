@@ -103,12 +103,11 @@ function render({ model, el: root }) {
         select.disabled = how === "right";
         node.className = `moe-is-${how}`;
         const failed = names.filter((each) => found[letter][each]).join(", ") || "no probe";
-        let said = how === "right" ? `It fails ${failed}.` : "";
+        let said = how === "right" ? `It fails ${failed}. ${secrets.why[verdict] ?? ""}` : "";
         if (how === "wrong") said = replyTo(secrets, round, letter, verdict, board.paid);
         answer.replaceChildren(el("b", {}, { right: "✓ Right. ", wrong: "✗ No. ", open: "" }[how]), ...prose(said));
       }
-      const prices = board.paid.map((run) => probes[names.indexOf(run.slice(2))].price);
-      const due = [...prices, board.wrong * fine].reduce((sum, price) => sum + price, 0);
+      const due = board.paid.reduce((sum, run) => sum + probes[names.indexOf(run.slice(2))].price, board.wrong * fine);
       bill.value = `Bill: ${tokens(due)}`;
       told.replaceChildren(...(Object.keys(board.last).length ? score(right, due) : []));
       accusing.hidden = solved;
