@@ -14,7 +14,7 @@
 # 35 minutes. You leave able to turn an input into probabilities, a choice, and gate weights; to say what changes when
 # softmax and top-k change places; and to write a mixture of experts, whole, in ten lines.
 #
-# In the last lesson an oracle, which knows the right expert, chose. Now the layer has to choose for itself, from the input alone. The usual
+# In lesson 02 an oracle, which knows the right expert, chose. Now the layer has to choose for itself, from the input alone. The usual
 # way is almost disappointingly plain: one matrix. Here is a digit on its way through what you will have written at the end.
 
 # %% tags=["setup"]

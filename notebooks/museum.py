@@ -11,8 +11,6 @@
 # %% [markdown]
 # # A museum of real bugs
 #
-# (In JupyterLab: run all cells first, then read.)
-#
 # All of these shipped: in libraries that train or serve models of hundreds of billions of parameters, and in ones
 # people learn from. Each is shown in a few lines, as it shipped and as it was mended, with one symptom that this page
 # measures when it runs. Hardly any of them stopped a program.

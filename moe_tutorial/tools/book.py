@@ -18,8 +18,6 @@ from moe_tutorial.course import CourseError
 from moe_tutorial.tools.jupyter.kernels import LessonError, execute
 from moe_tutorial.tools.notebooks import executed
 
-AT_ONCE = 2  # lessons run in parallel; more would disturb those that measure times
-
 
 class BookError(CourseError):
     """The site could not be built; the message says why in one line."""
@@ -72,29 +70,31 @@ def gather_assets(modules: Path, target: Path) -> None:
 
 
 def execute_lessons(paths: list[Path], cache: Path, code: str, environment: dict[str, str]) -> list[NotebookNode]:
-    """Return each lesson with its outputs, from the cache or else executed now, two at a time, and cached.
+    """Return each lesson with its outputs, from the cache or else executed now and cached.
 
-    Jupyter Book itself would run one lesson after another.
+    Two at a time; then those with timed claims one after the other, as a second lesson would disturb the clock.
 
     Raises:
         BookError: a cell failed; the message names it.
     """
     done = {path: found for path in paths if (found := executed.find(path, cache, code))}
     failed = []
-    with ProcessPoolExecutor(AT_ONCE, get_context("spawn")) as pool:
-        missing = {path: nbformat.read(path, as_version=4) for path in paths if path not in done}
-        runs = {pool.submit(execute, notebook, path, environment): path for path, notebook in missing.items()}
-        for run in as_completed(runs):
-            path = runs[run]
-            try:
-                done[path] = run.result()
-            except LessonError as error:
-                failed.append(str(error))
-            else:
-                executed.store(done[path], cache / path.name, code)
+    missing = {path: nbformat.read(path, as_version=4) for path in paths if path not in done}
+    timed = [path for path, notebook in missing.items() if "timed=True" in nbformat.writes(notebook)]
+    for some, at_once in (([path for path in missing if path not in timed], 2), (timed, 1)):
+        with ProcessPoolExecutor(at_once, get_context("spawn")) as pool:
+            runs = {pool.submit(execute, missing[path], path, environment): path for path in some}
+            for run in as_completed(runs):
+                path = runs[run]
+                try:
+                    done[path] = run.result()
+                except LessonError as error:
+                    failed.append(str(error))
+                else:
+                    executed.store(done[path], cache / path.name, code)
     if failed:
         raise BookError("\n".join(failed))
-    print(f"{len(paths) - len(runs)} lessons had run already, {len(runs)} ran now.", flush=True)
+    print(f"{len(paths) - len(missing)} lessons had run already, {len(missing)} ran now.", flush=True)
     return [done[path] for path in paths]
 
 
