@@ -23,7 +23,8 @@ class Sound(Router):
 class SoftmaxOverTokens(Router):
     """softmax over the tokens: the softmax runs down the batch, and not over the experts.
 
-    Alone, a token is the whole batch, so each of its experts gets the weight 1.
+    Alone, a token is the whole batch, so each of its experts gets the weight 1. Made sure, an expert gives its whole
+    weight to one token of the batch.
     """
 
     def probabilities(self, logits: Tensor) -> Tensor:
@@ -33,7 +34,7 @@ class SoftmaxOverTokens(Router):
 class LastAnswerWins(MixtureOfExperts):
     """last answer wins: `y[rows] = ...` in place of `+=`: of a token's experts, the last one's answer is left.
 
-    With other numbers, another of a token's two experts is the last.
+    With other numbers, another of a token's two experts is the last. Made sure, the last may have the weight 0.
     """
 
     def dense(self, tokens: Tensor, routing: Routing) -> Tensor:
@@ -66,7 +67,7 @@ class NoiseInEvaluation(Router):
 class SoftmaxTwice(Router):
     """softmax twice: a softmax of the softmax makes all weights nearly equal.
 
-    Of a weight of 1, the second softmax makes a much smaller one.
+    Made sure, the first softmax gives the weight 1, and the second makes it much smaller.
     """
 
     def probabilities(self, logits: Tensor) -> Tensor:
@@ -76,7 +77,7 @@ class SoftmaxTwice(Router):
 class LateTokensDropped(MixtureOfExperts):
     """late tokens dropped: an expert takes 1.25 times its even share, rounded down, and later tokens get no answer.
 
-    Which tokens are late depends on their order and on how many there are.
+    Which tokens are late depends on their order and number. A late one gets no answer, however sure it is.
     """
 
     def dense(self, tokens: Tensor, routing: Routing) -> Tensor:
@@ -100,7 +101,7 @@ class BiasInWeights(Router):
 class OneExpert(MixtureOfExperts):
     """one expert under every name: `experts[0](x)` for `experts[e](x)`, so expert 0 answers, whoever is chosen.
 
-    With other numbers, another expert is number 0 and answers everyone.
+    Where one expert should answer, expert 0 does. With other numbers, another one is number 0.
     """
 
     def dense(self, tokens: Tensor, routing: Routing) -> Tensor:
@@ -164,7 +165,7 @@ class OtherOrder(Router):
 
 
 class Squared(Router):
-    """weights squared: the answers are weighted twice."""
+    """weights squared: each weight, also as it is reported, is the square of what it should be."""
 
     def forward(self, x: Tensor) -> Routing:
         routing = super().forward(x)
@@ -221,7 +222,7 @@ class Mean(MixtureOfExperts):
 class WholeBias(MixtureOfExperts):
     """output bias not weighted: the weight multiplies an answer before its bias is added.
 
-    An expert with the weight 0 still adds its output bias.
+    An expert adds its whole output bias, even with the weight 0.
     """
 
     def dense(self, tokens: Tensor, routing: Routing) -> Tensor:
