@@ -88,10 +88,9 @@ def execute_lessons(paths: list[Path], cache: Path, code: str, environment: dict
                 path = runs[run]
                 try:
                     done[path] = run.result()
+                    executed.store(done[path], cache / path.name, code)
                 except LessonError as error:
                     failed.append(str(error))
-                else:
-                    executed.store(done[path], cache / path.name, code)
     if failed:
         raise BookError("\n".join(failed))
     print(f"{len(paths) - len(missing)} lessons had run already, {len(missing)} ran now.", flush=True)

@@ -89,10 +89,12 @@ def test_a_run_is_stamped_and_paid_and_a_wrong_verdict_is_answered_by_what_was_r
     told, bill, accuse = page.locator(".moe-told"), page.locator(".moe-bill"), page.get_by_role("button", name="Accuse")
     expect(bill).to_have_text("Bill: 0 tokens")
     accuse.click()
-    expect(told).to_have_text("Choose a verdict first.")
+    expect(told).to_have_text("Run a probe and choose a verdict first.")
     choose(page, "certain")
     expect(page.locator(".moe-asks")).to_have_text("It answers by what it is. 1,500 tokens a run.")
     run(page, "certain", "AD")
+    accuse.click()
+    expect(told).to_have_text("Run a probe and choose a verdict first.")
     run(page, "stops", "D")
     assert stamps(page, "A") == ["certain ✓ pass"]
     assert stamps(page, "D") == ["certain ✗ FAILS", "stops ✗ FAILS stopped with RuntimeError: not written"]

@@ -57,7 +57,8 @@ function render({ model, el: root }) {
       stored.put({ ...kept(), round, boards: { ...kept().boards, [round]: now } });
     }
     function accuse() {
-      if (!Object.values(board.said).some(Boolean)) return void (told.textContent = "Choose a verdict first.");
+      const isReady = board.paid.length && Object.values(board.said).some(Boolean);
+      if (!isReady) return void (told.textContent = "Run a probe and choose a verdict first.");
       const isNew = ([letter, bug]) => bug && bug !== truth[letter] && bug !== board.last[letter];
       keep({ wrong: board.wrong + Object.entries(board.said).filter(isNew).length, last: board.said });
       told.focus();

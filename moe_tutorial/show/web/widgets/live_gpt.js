@@ -294,7 +294,8 @@ function render({ model, el: root }) {
     const source = dare()?.source;
     const names = out.length === 1 ? who(out[0]) : `${out.length} experts`;
     const all = `${letters} letter${letters === 1 ? "" : "s"}`;
-    const [falling, fall] = source ? ["is wrong", "are wrong"] : ["changes", "change"]; // right is what its source says
+    // With a source, right is what it says, and one expert at a time is off.
+    const [falling, fall, alone] = source ? ["is wrong", "are wrong", " One at a time."] : ["changes", "change", ""];
     const falls = fell ? `${fell} of ${all} ${fell === 1 ? falling : fall}` : `no letter ${falling}`;
     put(title, {
       textContent: written === undefined ? opening() : `${broken ? "Broken: w" : "W"}ithout ${names}, ${falls}`,
@@ -303,13 +304,12 @@ function render({ model, el: root }) {
     put(networks, { hidden: out.length > 0 });
     put(tint, { textContent: `Tint and number: its expert in layer ${layer + 1}.` });
     const heads = [`With all ${inWords(B * E)}`, written === undefined ? "Without one of them" : `Without ${names}`];
-    const loss = `${broken ? "✗ " : ""}${falls}`;
-    const remarks = [done() && source ? `✓ as in ${source}` : "", written === undefined ? "" : loss];
+    const remarks = [done() && source ? `✓ as in ${source}` : "", written ? `${broken ? "✗ " : ""}${falls}` : ""];
     continuations.draw(text, right, written, rest ? 0 : until, heads, remarks);
-    const had = `${capital(names)} had answered ${answered} of ${all}.`;
-    const rule = written === undefined ? `It is broken when half of these letters ${fall}.` : had;
+    const had = answered ? `${capital(names)} had answered ${answered} of ${all}.` : "";
+    const rule = written === undefined ? `It is broken when half of these letters ${fall}.${alone}` : had;
     put(figure, { textContent: !refused && tries ? (tries === 1 ? "1 try." : `${tries} tries.`) : "" });
-    put(unit, { textContent: refused || (text ? rule : "") });
+    put(unit, { textContent: refused || (text ? (letters ? rule : "It goes on with spaces alone. Type on.") : "") });
   }
 
   /** Show a sentence that types itself, and then the letters with which the model goes on. */

@@ -23,7 +23,8 @@ def puzzle(exercise: Exercise) -> dict[str, Any]:
     Random(exercise.id).shuffle(texts)
     solution = {"lines": lines, "wrong": exercise.puzzle, "swaps": exercise.swaps}
     sealed = base64.b64encode(json.dumps(solution).encode()).decode()
-    asks = "Choose the missing line" if is_short else "Put the lines in order by ≡, indent by ⇥, and leave out two by ×"
+    indent = ", indent by ⇥," * any(text.endswith(":") for text in texts)
+    asks = "Choose the missing line" if is_short else f"Put the lines in order by ≡{indent} and leave out two by ×"
     return {"label": asks, "head": head, "foot": foot, "texts": texts, "sealed": sealed, "choose": is_short}
 
 
@@ -32,5 +33,5 @@ def widget(id: str, root: Path) -> nodes.raw:
     state = {"kind": "exercise", "id": id, "place": "browser", "puzzle": puzzle(EXERCISES[id])}
     code = {"_esm": bundle("web/ask/puzzle.js"), "_css": style("web/ask/ask.css")}
     model = {"model_module": "anywidget", "state": state | code}
-    words = "A puzzle: the lines of this exercise, to put in order"
-    return nodes.raw("", place(model, notice(words), root / "_build/assets" / FOLDER), format="html")
+    html = place(model, notice("A puzzle: lines to put in order"), root / "_build/assets" / FOLDER)
+    return nodes.raw("", html, format="html")
