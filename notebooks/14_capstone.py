@@ -152,7 +152,54 @@ for name in ("num_experts_per_tok", "norm_topk_prob"):
 # third matrix, down, makes the answer:
 #
 # $$E_e(x) = W^{down}_e \left( \text{silu}(W^{gate}_e x) \cdot W^{up}_e x \right)$$
-#
+
+
+# %% tags=["draw", "nbval-ignore-output"]
+# Drawn: the way of a token through the block.
+PARTS = {  # where each part stands, and from which others it gets something
+    "token x": (0.5, 6, ()),
+    "gate.weight": (0.16, 5, ("token x",)),
+    "softmax, top-k": (0.16, 4, ("gate.weight",)),
+    "gate_proj": (0.55, 5, ("token x",)),
+    "up_proj": (0.86, 5, ("token x",)),
+    "silu": (0.55, 4, ("gate_proj",)),
+    "times, number by number": (0.7, 3, ("silu", "up_proj")),
+    "down_proj": (0.7, 2, ("times, number by number",)),
+    "times its weight": (0.43, 1, ("down_proj", "softmax, top-k")),
+    "sum over the k experts": (0.43, 0, ("times its weight",)),
+}
+
+
+def way_through(figure, theme):
+    axes = figure.add_subplot(xlim=(0, 1), ylim=(-0.5, 6.5))
+    axes.set_axis_off()
+    names = ("text", "muted", "line", "ground", "accent")
+    text, muted, line, ground, accent = (look.color(n, theme) for n in names)
+    axes.fill_between((0.39, 0.995), 1.55, 5.75, fc="none", ec=line, lw=1)
+    axes.text(0.41, 2.35, "an expert", color=muted, size=10)
+    axes.text(0.02, 5.5, "the router", color=muted, size=10)
+    for name, (at, y, sources) in PARTS.items():
+        is_matrix = name in ("gate.weight", "gate_proj", "up_proj", "down_proj")
+        ends = {"fc": ground, "ec": accent if is_matrix else line, "boxstyle": "round"}
+        style = {"ha": "center", "va": "center", "color": text, "size": 10.5}
+        drawn_part = axes.text(at, y, name, bbox=ends, **style)
+        drawn_part.set_zorder(3)
+        for source in sources:
+            begin = PARTS[source][:2]
+            arrow = {"arrowstyle": "-", "color": muted, "shrinkA": 0, "shrinkB": 0}
+            axes.annotate("", (at, y), begin, arrowprops=arrow, zorder=1)
+
+
+picture(
+    way_through,
+    title="Four matrices: one of the router, three of each expert",
+    note="In colour: what a file stores. From above to below.",
+    alt="A token goes to the router, gate.weight, then softmax and top-k; and to each chosen expert's gate_proj, then silu, and up_proj. Both "
+    "are multiplied, and go through down_proj. The result times its weight, summed over the k experts, is the answer.",
+    height=330,
+)
+
+# %% [markdown]
 # The rest you know. The $k$ likeliest experts answer, each weighted by its probability. If `norm_topk_prob` is True, these $k$ weights
 # are first divided by their sum.
 #
@@ -281,12 +328,13 @@ by_all = torch.stack([noticed[what] for what in CHANGES])  # (mistakes, tests)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-largest = float(f"{max(theirs.abs().max() for _, theirs in unchanged):.1e}")
+all_four = [theirs for ten in answers.values() for _, theirs in ten]
+largest = float(f"{max(theirs.abs().max() for theirs in all_four):.1e}")
 reveal(
     "14.caught",
     int((by_all[:, 0] > 0).sum()),
     says=f"In ten seeds, it catches {', '.join(w for w in CHANGES if noticed[w][0]) or 'none of the five'}. "
-    f"The largest number in OLMoE's answers is {largest:.5f}. The tolerance is {1.4e-2 / largest:,.0f} times that"
+    f"The largest number in the answers of all these blocks is {largest:.4f}. The tolerance is {1.4e-2 / largest:,.0f} times that"
     + (". " if noticed["all answers 0"][0] else ", so even zeros pass. ")
     + f"With weights five times as large, it catches {sum(larger)}."
     + "\n\nMeasure the distance as a part of the size, as `gap` does. And see your test fail once before you believe it.\n\n"
@@ -430,7 +478,7 @@ interval_chart(
     {bug: 100 * accuracy[bug] for bug in ranked},
     title=f"{len(close)} of the eight bugs, in colour, are within two points of the right one",
     note="digits4: each of ten seeds in grey, above them mean and 95 % interval. The whole test is one batch. The claim below names four bugs, "
-    "with these seeds in sight; each night others are tried.",
+    "with these seeds in sight; each night other seeds are tried.",
     colors=dict.fromkeys(close, "accent"),
     unit="right, %",
 )
@@ -631,7 +679,7 @@ def our_bill(found):
 
 secrets = json.loads(b64decode(game.settings["sealed"]))
 bill = our_bill(secrets["found"][0])
-game.question += f" All probes on all suspects would cost {9 * sum(price.values()):,} tokens. Our bill: {bill:,}. Can you do it for less?"
+game.question += f" All probes on all suspects would cost {9 * sum(price.values()):,} tokens. With a list of what each bug fails, we paid {bill:,} for the first nine."
 game
 
 
@@ -807,12 +855,12 @@ def on_trial(probe):
     said = {k: [fails(probe, *right_one(k, s)) for s in seeds(10)] for k in KINDS}
     if probe.__code__.co_filename.startswith("<the course's"):
         print("The course's probe: the loss reaches every chosen expert.")
-    says = f"{probe.__name__} always catches {len(found)} of {len(wrong)}: {'; '.join(found)}."
+    says = f"{probe.__name__} always catches {len(found)} of {len(wrong)} (the eight bugs and the seventeen mistakes): {'; '.join(found)}."
     print(textwrap.fill(says, 80))
     print(f"among them, not always caught by the nine: {', '.join(new) or 'none'}")
     for does in ("accuses", "cannot ask"):
         kinds = ", ".join(k for k in KINDS if does in said[k]) or "none"
-        print(f"of eight kinds of right mixtures, it {does}: {kinds}")
+        print(f"of eight kinds of right mixtures (see Further), it {does}: {kinds}")
 
 
 on_trial(your_probe)

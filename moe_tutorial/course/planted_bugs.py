@@ -23,8 +23,8 @@ class Sound(Router):
 class SoftmaxOverTokens(Router):
     """softmax over the tokens: the softmax runs down the batch, and not over the experts.
 
-    Alone, a token is the whole batch, so each of its experts gets the weight 1. Made sure, an expert gives its whole
-    weight to one token of the batch.
+    Alone, a token is the whole batch, so each of its experts gets the weight 1. In `certain`, an expert gives all
+    of its weight to one token of the batch.
     """
 
     def probabilities(self, logits: Tensor) -> Tensor:
@@ -34,7 +34,8 @@ class SoftmaxOverTokens(Router):
 class LastAnswerWins(MixtureOfExperts):
     """last answer wins: `y[rows] = ...` in place of `+=`: of a token's experts, the last one's answer is left.
 
-    With other numbers, another of a token's two experts is the last. Made sure, the last may have the weight 0.
+    With other numbers, another of a token's two experts is the last. In `certain`, the last may have the
+    weight 0.
     """
 
     def dense(self, tokens: Tensor, routing: Routing) -> Tensor:
@@ -67,7 +68,7 @@ class NoiseInEvaluation(Router):
 class SoftmaxTwice(Router):
     """softmax twice: a softmax of the softmax makes all weights nearly equal.
 
-    Made sure, the first softmax gives the weight 1, and the second makes it much smaller.
+    In `certain`, the first softmax gives the weight 1, and the second makes it much smaller.
     """
 
     def probabilities(self, logits: Tensor) -> Tensor:
@@ -77,7 +78,8 @@ class SoftmaxTwice(Router):
 class LateTokensDropped(MixtureOfExperts):
     """late tokens dropped: an expert takes 1.25 times its even share, rounded down, and later tokens get no answer.
 
-    Which tokens are late depends on their order and number. A late one gets no answer, however sure it is.
+    Which tokens are late depends on their order and number. A late one gets no answer, however sure its
+    router is.
     """
 
     def dense(self, tokens: Tensor, routing: Routing) -> Tensor:

@@ -25,6 +25,9 @@ from moe_tutorial.course.vocabulary import Ask, checks
         "`@` scores each token by all tokens' nodes. Each token needs its own row: `(x * w_in[node]).sum(-1)`.": (
             "(x * w_in[node]).sum(-1) => x @ w_in[node].T"
         ),
+        "`@` multiplies each token by all rows. Each needs its own row alone: `(x * w_in[node]).sum(-1)`.": (
+            "(x * w_in[node]).sum(-1) => x @ w_in[node]"
+        ),
         "A score of exactly 0 goes to 2 n + 2, too.": "score >= 0 => score > 0",
         "Left and right are exchanged: a score of 0 or more goes to 2 n + 2.": "score >= 0 => score <= 0",
         "The children of node n are 2 n + 1 and 2 n + 2.": "2 * node + 1 + => 2 * node +",
