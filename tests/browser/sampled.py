@@ -7,8 +7,5 @@ import pytest
 
 def sampled(values: Iterable, kept: Collection) -> list:
     """Parameters of which only those that are ``kept`` are for `make test`, and all for the nightly tests."""
-    marked = []
-    for value in values:
-        arguments = value if isinstance(value, tuple) else (value,)
-        marked.append(pytest.param(*arguments, marks=() if value in kept else pytest.mark.nightly))
-    return marked
+    rows = [(value, value if isinstance(value, tuple) else (value,)) for value in values]
+    return [pytest.param(*row, marks=() if value in kept else pytest.mark.nightly) for value, row in rows]

@@ -62,7 +62,6 @@ def test_a_sweep_asks_the_kernel_and_survives_an_error_and_a_picture_follows_the
         assert drawing.evaluate("i => i.closest('.moe-light, .moe-dark').className") == f"moe-{theme}"
 
 
-@pytest.mark.nightly
 def test_letters_typed_to_a_gpt_are_no_commands_of_jupyterlab(page, lab):
     """There, a and b add cells, x cuts one, and a link would lose its fragment."""
     run_all(page, lab, "type.ipynb")

@@ -93,8 +93,6 @@ def test_a_run_is_stamped_and_paid_and_a_wrong_verdict_is_answered_by_what_was_r
     choose(page, "certain")
     expect(page.locator(".moe-asks")).to_have_text("It answers by what it is. 1,500 tokens a run.")
     run(page, "certain", "AD")
-    accuse.click()
-    expect(told).to_have_text("Run a probe and choose a verdict first.")
     run(page, "stops", "D")
     assert stamps(page, "A") == ["certain ✓ pass"]
     assert stamps(page, "D") == ["certain ✗ FAILS", "stops ✗ FAILS stopped with RuntimeError: not written"]
