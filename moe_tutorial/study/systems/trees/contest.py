@@ -65,6 +65,7 @@ BUILD: dict[str, Callable[[], nn.Module]] = {
     "tree": lambda: FastFeedForward(64, 10, DEPTH, LEAF),
     "path": lambda: PathLayer(64, 10, 6),  # 63 neurons, of which 6 answer
     "path, 8 levels": lambda: PathLayer(64, 10, 8),  # as many answer as in dense small
+    "dense, large": lambda: dense(16 * 128),
     "mixture, large": lambda: MixtureOfExperts(64, 128, 16, 1, d_out=10),  # as in the lesson's times
     "tree, large": lambda: FastFeedForward(64, 10, 4, 128),
     **{name: partial(Forest, 12 // depth, depth) for name, depth in FORESTS.items()},
@@ -187,7 +188,6 @@ def build() -> None:
     found = {name: {"validation": tune(name)} for name in BUILD}
     for name in BUILD:
         found[name] |= measured(name, best(found, name))
-        print(name, best(found, name), found[name], flush=True)
     lines = (f"{json.dumps(name)}: {json.dumps(columns)}" for name, columns in found.items())
     STORED.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
