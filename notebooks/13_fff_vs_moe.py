@@ -982,7 +982,7 @@ FOUND = {
         f"a step takes {' and '.join(steps_beside)}",
     ),
     "Is it better than the mixture?": (
-        f"in {', '.join(better) or 'none of these'}",
+        f"only for {', '.join(better)}" if better else "not here",
         f"right: {lead.mean():+.1f} points ({large.mean():+.1f} in size 16 × 128); "
         + "; ".join(f"{what}: {words}" for what, words in versus.items()),
     ),
