@@ -178,7 +178,7 @@ def measured(name: str, chosen: Try) -> dict[str, list[float]]:
 
 
 def stored() -> dict[str, dict[str, list[float]]]:
-    """Of each layer, in per cent, for the seeds of MOE_SEED 0: ``validation`` of its tries, and what the best one gives."""
+    """Of each layer, in per cent, for the seeds of MOE_SEED 0: ``validation`` of its tries, and what the best gives."""
     return json.loads(STORED.read_text(encoding="utf-8"))
 
 
