@@ -118,7 +118,7 @@ guess(
 )
 
 # %%
-x, W = data.x_test.double(), weight.double()  # so that rounding breaks no tie
+x, W = data.x_test.double(), weight.double()  # in float64
 before, _ = route(x, W, k=2)
 otherwise = []
 for temperature in (0.1, 0.3, 3.0, 10.0):

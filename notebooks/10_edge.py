@@ -688,7 +688,9 @@ def which_run(n_bytes, memory, bandwidth):
         how, per_s, _ = runs(model, n_bytes, memory * 1e9, bandwidth * 1e9)
         name = f"{model.name}, {model.counted.total * n_bytes / 1e9:,.0f} GB"
         rows[name] = max(0, np.log10(100 * per_s)) if per_s else 0
-        texts[name] = f"{how} {per_s:,.{int(per_s < 10)}f}" if per_s else how
+        texts[name] = (
+            f"{how} {per_s:,.{(per_s < 10) + (per_s < 0.1)}f}" if per_s else how
+        )
         sources.append(how)
     return message(
         f"{sources.count('memory')} of {len(rows)} models run from memory, {sources.count('disk')} with experts on disk",

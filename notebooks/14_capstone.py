@@ -15,7 +15,7 @@
 # find a bug that somebody has planted in a mixture.
 #
 # Two jobs are left, both from real work with mixtures. First: *here are the weights of a model; compute what it computes.* Second:
-# *something is wrong with this layer; what?* At the end, a GPT made of the course's exercises learns to write.
+# *something is wrong with this layer; what?* At the end, a GPT made of the course's exercises begins to write.
 
 # %% tags=["setup"]
 # Setup: what this lesson uses.
@@ -196,7 +196,7 @@ picture(
     note="In colour: what a file stores. From above to below.",
     alt="A token goes to the router, gate.weight, then softmax and top-k; and to each chosen expert's gate_proj, then silu, and up_proj. Both "
     "are multiplied, and go through down_proj. The result times its weight, summed over the k experts, is the answer.",
-    height=330,
+    height=270,
 )
 
 # %% [markdown]
@@ -232,9 +232,8 @@ def published_block(x, weights, config):
 published_block = check("14.published_block", published_block)
 
 # %% [markdown]
-# Does your function compute what OLMoE's block computes? We give both the same tokens, and try two more families, Qwen3-MoE and
-# Mixtral. Those divide the weights by their sum. (Mixtral's config has no `norm_topk_prob`, and its experts' weights have other names:
-# our lines below add the one and translate the others.)
+# Does your function (on the website: the course's) compute what OLMoE's block computes? We give both the same tokens, and try two more
+# families, Qwen3-MoE and Mixtral. Those divide the weights by their sum. (Mixtral's weights have other names: our lines translate them.)
 
 
 # %%
@@ -334,7 +333,7 @@ reveal(
     "14.caught",
     int((by_all[:, 0] > 0).sum()),
     says=f"In ten seeds, it catches {', '.join(w for w in CHANGES if noticed[w][0]) or 'none of the five'}. "
-    f"The largest number in the answers of all these blocks is {largest:.4f}. The tolerance is {1.4e-2 / largest:,.0f} times that"
+    f"The largest number in the answers of all these blocks is {largest:.4f}. The tolerance is {1.4e-2 / largest:,.1f} times that"
     + (". " if noticed["all answers 0"][0] else ", so even zeros pass. ")
     + f"With weights five times as large, it catches {sum(larger)}."
     + "\n\nMeasure the distance as a part of the size, as `gap` does. And see your test fail once before you believe it.\n\n"
@@ -477,8 +476,8 @@ ranked = sorted(accuracy, key=lambda bug: -accuracy[bug].mean())
 interval_chart(
     {bug: 100 * accuracy[bug] for bug in ranked},
     title=f"{len(close)} of the eight bugs, in colour, are within two points of the right one",
-    note="digits4: each of ten seeds in grey, above them mean and 95 % interval. The whole test is one batch. The claim below names four bugs, "
-    "with these seeds in sight; each night other seeds are tried.",
+    note="digits4: each of ten seeds in grey, above them mean and 95 % interval. The whole test is one batch. We chose the four bugs of the "
+    "claim below after we had seen these seeds; every night, other seeds test it.",
     colors=dict.fromkeys(close, "accent"),
     unit="right, %",
 )
@@ -550,7 +549,7 @@ def reaches_router(moe, x):
 
 @torch.no_grad()
 def certain(moe, x):
-    """With router weights times a billion and no selection bias, the likeliest expert has the weight 1, and the answer is its."""
+    """With the router's matrix times a billion and no selection bias, the likeliest expert gets the weight 1, so its answer is the mixture's."""
     other = copy.deepcopy(moe)
     other.shared = None  # a shared expert answers without being asked
     other.router.weight *= 1e9
@@ -581,7 +580,7 @@ def lifted(moe, x):
 
 
 def single(moe, x):
-    """With k set to 1, it gives that expert's answer, times the weight it reports."""
+    """With k set to 1, the answer is the chosen expert's, times the weight that is reported."""
     other = copy.deepcopy(moe)
     other.shared, other.router.top_k = None, 1
     y, routing = other(x)
@@ -614,8 +613,8 @@ READY += [certain, single, doubled, reaches_router]
 # ## The detective
 #
 # The nine mixtures again, untrained, and hidden behind letters. Find the bug of each, and the one that is right. The table of bugs
-# above helps. A right verdict is answered with the reason why the probes fail. One round is enough. *Other suspects* opens two more, with
-# five bugs of the next section: play them after it.
+# above helps. A right verdict is answered with the reason why the probes fail. One round is enough. *Other suspects* opens two more
+# boards, whose bugs are in part those of the next section: play them after it.
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: the nine probes and what they ask.
@@ -855,12 +854,18 @@ def on_trial(probe):
     said = {k: [fails(probe, *right_one(k, s)) for s in seeds(10)] for k in KINDS}
     if probe.__code__.co_filename.startswith("<the course's"):
         print("The course's probe: the loss reaches every chosen expert.")
+        print(
+            "(Where the last answer wins, expert 0 is never the last: no loss reaches it.)"
+        )
     says = f"{probe.__name__} always catches {len(found)} of {len(wrong)} (the eight bugs and the seventeen mistakes): {'; '.join(found)}."
     print(textwrap.fill(says, 80))
     print(f"among them, not always caught by the nine: {', '.join(new) or 'none'}")
     for does in ("accuses", "cannot ask"):
-        kinds = ", ".join(k for k in KINDS if does in said[k]) or "none"
-        print(f"of eight kinds of right mixtures (see Further), it {does}: {kinds}")
+        kinds = ", ".join(k for k in KINDS if does in said[k])
+        if kinds or does == "accuses":
+            print(
+                f"of eight kinds of right mixtures (see Further), it {does}: {kinds or 'none'}"
+            )
 
 
 on_trial(your_probe)
@@ -876,7 +881,7 @@ UNASKED = {
     "logits in bfloat16": "Is each logit exact?",
 }
 table(
-    ["mistake", "what no probe asks"],
+    ["mistake", "what none of the nine asks"],
     {m: [UNASKED.get(m, "")] for m in missed},
     title=f"The {len(missed)} mistakes that are not always caught, and the question that is missing",
 )

@@ -76,11 +76,11 @@ def test_a_guess_is_locked_by_keyboard_and_set_beside_the_measurement(visit):
     told = card(page, "Guess first").get_by_role("status")
     expect(told).to_have_text("You said 20 of 60. Locked: the lesson answers further down.")
     expect(told).to_be_focused()
-    expect(measured.get_by_role("status")).to_have_text("You said 20 of 60; it is 60 of 60.")
+    expect(measured.get_by_role("status")).to_have_text("You said: 20 of 60. The answer: 60 of 60.")
     expect(measured.locator(".moe-answer")).to_have_text(["Nobody asked for this.", "See lesson 06."])
     assert page.get_by_role("slider").count() == page.get_by_role("button").count() == 0
     page.reload()
-    expect(measured.get_by_role("status")).to_have_text("You said 20 of 60; it is 60 of 60.")
+    expect(measured.get_by_role("status")).to_have_text("You said: 20 of 60. The answer: 60 of 60.")
     assert page.get_by_role("button").count() == 0
 
 
@@ -90,7 +90,7 @@ def test_who_did_not_guess_is_led_there_or_shown_the_answer(visit):
     expect(page.get_by_role("slider")).to_be_focused()
     page.get_by_role("button", name="Show it").press("Enter")
     told = card(page, "Your guess, answered").get_by_role("status")
-    expect(told).to_have_text("You made no guess here; it is 60 of 60.")
+    expect(told).to_have_text("You made no guess here. The answer: 60 of 60.")
     expect(told).to_be_focused()
 
 
@@ -104,7 +104,7 @@ def test_a_browser_that_keeps_nothing_is_said_and_the_page_works_all_the_same(vi
     page = visit(*sixty(), small_quiz, score_card(), blocked=True)
     lock(page)
     expect(card(page, "Guess first")).to_contain_text("this browser keeps nothing for it")
-    expect(card(page, "Your guess, answered")).to_contain_text("You said 30 of 60; it is 60 of 60.")
+    expect(card(page, "Your guess, answered")).to_contain_text("You said: 30 of 60. The answer: 60 of 60.")
     page.get_by_label("that").check()
     page.get_by_role("button", name="Check").first.click()
     expect(card(page, "Your score card").locator("tfoot")).to_contain_text("1 far off1 of 4 right")

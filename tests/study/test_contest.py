@@ -15,7 +15,7 @@ def test_all_five_get_as_many_tries_and_the_best_is_the_first_of_the_highest():
     assert {len(contest.tries(name)) for name in contest.FORESTS} == {3}
     found = {"tree": {"validation": [1.0, 5.0, 2.0, 5.0, 0, 0, 0, 0, 0]}}
     assert contest.best(found, "tree") == contest.Try(0.003, 10.0)
-    assert all(contest.best(contest.stored(), n) == contest.tries(f"{n}, 16 x 128")[4] for n in ("mixture", "tree"))
+    assert all(contest.best(contest.stored(), n) == contest.tries(n)[4] for n in ("mixture", "tree"))
 
 
 def test_in_a_forest_twelve_neurons_answer():

@@ -71,10 +71,10 @@ export function lossTitle(frame) {
   return `The loss stalls at ${to.toFixed(2)}`;
 }
 
-export function usageTitle({ now: { shares, dead } }, { part, parts }) {
+export function usageTitle({ step, now: { shares, dead } }, { part, parts }) {
   const best = most(shares);
   if (shares[best] > 0.5) return `${capital(part)} ${best} takes ${percent(shares[best])}`;
-  return dead ? `${shares.length - dead} ${parts} share the work` : "Everyone works";
+  return dead ? `${shares.length - dead} ${parts} share the work` : step ? "Everyone works" : "Before training";
 }
 
 // A summary of the frame for screen readers.

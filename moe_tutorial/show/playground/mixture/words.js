@@ -68,7 +68,7 @@ export const mixtureWords = {
       return `${who}; ${dead} of ${E} are dead`;
     }
     if (now.entropy > 0.8 && now.nmi < 0.15) return even;
-    if (dead) return `${dead} of ${E} experts are dead; the others get ${right} right`;
+    if (dead) return `${dead} of ${E} experts ${dead > 1 ? "are" : "is"} dead; the others get ${right} right`;
     return `All ${E} experts work, and ${right} come out right`;
   },
   mapTitle({ settings, now }, plane) {

@@ -58,7 +58,7 @@ export const treeWords = {
     const best = most(shares);
     const scored = `of new points, one leaf gets ${percent(hard.accuracy)} right, all mixed ${percent(soft.accuracy)}`;
     if (dead === L - 1) return `${shares[best] === 1 ? "All" : "Nearly all"} points go to leaf ${best}: ${scored}`;
-    return `${dead ? `${dead} of ${L} leaves are dead` : `All ${L} leaves work`}: ${scored}`;
+    return `${dead ? `${dead} of ${L} leaves ${dead > 1 ? "are" : "is"} dead` : `All ${L} leaves work`}: ${scored}`;
   },
   mapTitle(_, plane) {
     const owners = ownersIn(plane);

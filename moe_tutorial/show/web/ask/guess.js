@@ -117,12 +117,12 @@ function render({ model, el: root }) {
       .split("\n\n")
       .map((/** @type {string} */ text) => el("p", { className: "moe-answer" }, ...prose(text)));
     if (said === undefined) {
-      told.replaceChildren("You made no ", question ? "guess" : link("guess"), " here; it is ", is, ".");
+      told.replaceChildren("You made no ", question ? "guess" : link("guess"), " here. The answer: ", is, ".");
       return [picture, ...why];
     }
     const how = verdict(said, measured, answers);
     if (stored.get().how !== how) stored.put({ said, is: measured, how });
-    told.replaceChildren("You said ", ...prose(inWords(said, answers)), "; it is ", is, ".");
+    told.replaceChildren("You said: ", ...prose(inWords(said, answers)), ". The answer: ", is, ".");
     return [note(VERDICTS[how]), picture, ...why];
   }
   function unveil() {

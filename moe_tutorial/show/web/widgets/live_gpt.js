@@ -284,7 +284,7 @@ function render({ model, el: root }) {
     const needed = dare()?.experts.length;
     if (!text) return "Type something";
     if (needed && !done()) return "Can it finish this sentence?";
-    if (!needed) return `Each character is answered by ${inWords(k)} of ${inWords(E)} experts`;
+    if (!needed) return "What changes if you switch experts off?";
     const cannot = `${capital(inWords(needed))} of these ${inWords(B * E)} experts it cannot do without.`;
     return `${cannot} ${needed > 1 ? "Switch one of them off." : "Which? Switch it off."}`;
   }
@@ -295,7 +295,8 @@ function render({ model, el: root }) {
     const names = out.length === 1 ? who(out[0]) : `${out.length} experts`;
     const all = `${letters} letter${letters === 1 ? "" : "s"}`;
     // With a source, right is what it says, and one expert at a time is off.
-    const [falling, fall, alone] = source ? ["is wrong", "are wrong", " One at a time."] : ["changes", "change", ""];
+    const [falling, fall] = source ? ["is wrong", "are wrong"] : ["changes", "change"];
+    const several = source ? "One at a time." : "Several may be off.";
     const falls = fell ? `${fell} of ${all} ${fell === 1 ? falling : fall}` : `no letter ${falling}`;
     put(title, {
       textContent: written === undefined ? opening() : `${broken ? "Broken: w" : "W"}ithout ${names}, ${falls}`,
@@ -306,8 +307,8 @@ function render({ model, el: root }) {
     const heads = [`With all ${inWords(B * E)}`, written === undefined ? "Without one of them" : `Without ${names}`];
     const remarks = [done() && source ? `✓ as in ${source}` : "", written ? `${broken ? "✗ " : ""}${falls}` : ""];
     continuations.draw(text, right, written, rest ? 0 : until, heads, remarks);
-    const had = answered ? `${capital(names)} had answered ${answered} of ${all}.` : "";
-    const rule = written === undefined ? `It is broken when half of these letters ${fall}.${alone}` : had;
+    const had = answered ? `${capital(names)} had answered ${answered} of ${all}; each depends on those before.` : "";
+    const rule = written === undefined ? `It is broken when half of these letters ${fall}. ${several}` : had;
     put(figure, { textContent: !refused && tries ? (tries === 1 ? "1 try." : `${tries} tries.`) : "" });
     put(unit, { textContent: refused || (text ? (letters ? rule : "It goes on with spaces alone. Type on.") : "") });
   }

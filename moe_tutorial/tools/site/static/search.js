@@ -2,7 +2,7 @@
 // An excerpt is fetched from its page, which browsers forbid to pages opened from a folder.
 DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = location.protocol !== "file:";
 
-const NO_TEXT = ".moe-fold, .moe-how, .moe-switch, noscript, h1, #print-main-content, .bd-header, .bd-toc";
+const SKIP = ".moe-fold, .katex-mathml, .moe-how, .moe-switch, noscript, h1, #print-main-content, .bd-header, .bd-toc";
 // Sphinx lists a page once for each way in which it was found, and takes excerpts from hidden code and tables of
 // contents.
 document.querySelector('script[src*="searchtools"]').addEventListener("load", () => {
@@ -20,7 +20,7 @@ document.querySelector('script[src*="searchtools"]').addEventListener("load", ()
   };
   Search.htmlToText = (html, anchor) => {
     const page = new DOMParser().parseFromString(html, "text/html");
-    for (const node of page.querySelectorAll(NO_TEXT)) if (!anchor || !node.querySelector(anchor)) node.remove();
+    for (const node of page.querySelectorAll(SKIP)) if (!anchor || !node.querySelector(anchor)) node.remove();
     const claim = anchor && page.querySelector(`${anchor}.moe-claim h3`);
     return claim ? claim.textContent : htmlToText(page.documentElement.outerHTML, anchor);
   };
