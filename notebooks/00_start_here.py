@@ -220,7 +220,7 @@ def show_token(token, top_k):
     return (
         message(
             f"Token {token} asks {top_k} of 8 experts and "
-            f"meets {active / total:.0%} of the parameters",
+            f"meets {100 * active / total:.0f} % of the parameters",
             "A coloured card is a chosen expert, with the gate weight that scales its "
             "answer.",
         )
@@ -322,9 +322,9 @@ first, second = (statement in failed for statement in RULES)
 reveal(
     "00.stops",
     "both" if first and second else "only the first" if first else "only the second",
-    says=f"A token that asks 2 of 8 experts meets {np.mean(active_part):.0%} of the parameters, "
+    says=f"A token that asks 2 of 8 experts meets {100 * np.mean(active_part):.0f} % of the parameters, "
     + ("so the first fails. " if first else "so the first holds. ")
-    + f"A token that asks all 8 meets {np.mean(without_choice):.0%}"
+    + f"A token that asks all 8 meets {100 * np.mean(without_choice):.0f} %"
     + (
         ": more than a tenth as well. The rule says yes to the control, too, so the second fails as well."
         if second

@@ -51,7 +51,7 @@ def build():
 # `train` trains one network for each seed; here is one.
 network = train(build, data, seeds(1), steps=300, learning_rate=1e-3).one(0)
 right = network(data.x_test).argmax(-1) == data.y_test
-print(f"reads {right.float().mean():.0%} of the test images")
+print(f"reads {100 * right.float().mean():.0f} % of the test images")
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: one image, and what it does to the hidden neurons.
@@ -155,8 +155,8 @@ def speak(n):
     verdict = "right" if answer == true else f"wrong, it is a {true}"
     percent = {str(digit): 100 * p for digit, p in enumerate(says.tolist())}
     return message(
-        f"{n} of {WIDTH} neurons say {answer}, {says.max():.0%} sure: {verdict}",
-        f"They make up {size[:n].sum() / size.sum():.0%} of what all neurons contribute to it.",
+        f"{n} of {WIDTH} neurons say {answer}, {100 * says.max():.0f} % sure: {verdict}",
+        f"They make up {100 * size[:n].sum() / size.sum():.0f} % of what all neurons contribute to it.",
     ) + beside(image, bars(percent, "percent", strong=[str(answer)], whole=100))
 
 
@@ -279,10 +279,10 @@ curves(
     x="part of the neurons kept",
     y="test accuracy",
     log="x",
-    xticks={f: f"{f:.0%}" for f in fractions},
+    xticks={f: f"{100 * f:.0f} %" for f in fractions},
     ylim=(0, 1.05),
     legend=True,
-    title=f"With a tenth of its neurons, chosen for each image, a network still reads {tenth:.0%}",
+    title=f"With a tenth of its neurons, chosen for each image, a network still reads {100 * tenth:.0f} %",
     note="Mean of ten networks. Random: of those that fire. Where more are kept than fire, each image's own and random are the same.",
 )
 
@@ -327,8 +327,10 @@ train_small = check("01.train_small", train_small)
 for width in (32, 8):
     yours = train_small(data, width, seeds(10), steps=800)
     mean = yours.accuracy(data.x_test, data.y_test).mean()
-    print(f"{width:3} neurons, after 800 steps, read {mean:.0%} of the test images")
-print(f"{WIDTH} neurons, after 300 steps, read {accuracy_all.mean():.0%}")
+    print(
+        f"{width:3} neurons, after 800 steps, read {100 * mean:.0f} % of the test images"
+    )
+print(f"{WIDTH} neurons, after 300 steps, read {100 * accuracy_all.mean():.0f} %")
 
 # %% [markdown]
 # ## A task of four parts
@@ -367,7 +369,7 @@ picture(
 # A guess.
 guess(
     "01.four",
-    f"Eight neurons that learn one rule read {mean:.0%} of its images. Another eight "
+    f"Eight neurons that learn one rule read {100 * mean:.0f} % of its images. Another eight "
     "learn all four rules at once. What percentage of the images do they read, over all four rules?",
     slider=(0, 100, 1, "%"),
 )
@@ -404,7 +406,7 @@ reveal(
     100 * accuracy["four rules"][8].mean().item(),
     says="Wider networks read "
     + ", ".join(
-        f"{each.mean():.1%} with {width} neurons"
+        f"{100 * each.mean():.1f} % with {width} neurons"
         for width, each in accuracy["four rules"].items()
         if width >= 32
     )
@@ -430,7 +432,7 @@ curves(
     xticks=list(accuracy["four rules"]),
     ylim=(0.5, 1),
     legend=True,
-    title=f"Eight neurons read {accuracy['one rule'][8].mean():.0%} of one rule's images, and {accuracy['four rules'][8].mean():.0%} of four rules'",
+    title=f"Eight neurons read {100 * accuracy['one rule'][8].mean():.0f} % of one rule's images, and {100 * accuracy['four rules'][8].mean():.0f} % of four rules'",
     note="Mean of ten networks of each width. All train for equally many steps, at the same rate: with four rules, each rule gets about a quarter of "
     "every batch. The axis begins at 50 %.",
 )

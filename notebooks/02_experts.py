@@ -326,7 +326,7 @@ accuracy = {
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 not_told, is_told = (
-    f"{accuracy[name].mean():.1%}"
+    f"{100 * accuracy[name].mean():.1f} %"
     for name in ("dense, 8 neurons", "dense, 8 neurons, told")
 )
 guess(
@@ -361,7 +361,7 @@ def ahead(name, other):
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-right = {name: f"{each.double().mean():.1%}" for name, each in accuracy.items()}
+right = {name: f"{100 * each.double().mean():.1f} %" for name, each in accuracy.items()}
 as_good = ahead("experts and an oracle", "dense, 32 neurons, told").mean()
 reveal(
     "02.gain",
@@ -485,8 +485,8 @@ reveal(
     else "more accurate"
     if mean > 0
     else "less accurate",
-    says=f"They get {accuracy[drawn].mean():.1%} right. What sets this choice apart from dice? An expert's number tells something "
-    f"about the rule: guess each expert's most frequent rule, and you are right in {betrayed:.0%} of the cases. A blind guess is right in a quarter."
+    says=f"They get {100 * accuracy[drawn].mean():.1f} % right. What sets this choice apart from dice? An expert's number tells something "
+    f"about the rule: guess each expert's most frequent rule, and you are right in {100 * betrayed:.0f} % of the cases. A blind guess is right in a quarter."
     f"\n\nIt is not free: the matrix takes 64 x 4 = {64 * 4} more multiplications. Spend them on a wider dense network instead:",
 )
 
@@ -505,7 +505,7 @@ def against(width):
 costs = {drawn: (work_of_all, bill(4, 1, 64, 8, 10)[0] + 64 * 4)}
 for width in (8, less, less + 1, 32):
     costs[f"dense, {width} neurons"] = 74 * width, bill(1, 1, 64, width, 10)[0]
-right |= {name: f"{accuracy[name].double().mean():.1%}" for name in costs}
+right |= {name: f"{100 * accuracy[name].double().mean():.1f} %" for name in costs}
 by_cost = sorted(costs, key=costs.get)
 table(
     ["", "accuracy", "multiplications", "parameters kept"],
@@ -553,7 +553,7 @@ rows = score(
 # Drawn: the scoreboard.
 scoreboard(
     rows,
-    title=f"Four experts get {accuracy['experts and dice'].mean():.1%} right with dice, {accuracy[drawn].mean():.1%} with a random matrix, "
+    title=f"Four experts get {100 * accuracy['experts and dice'].mean():.1f} % right with dice, {100 * accuracy[drawn].mean():.1f} % with a random matrix, "
     f"{right['experts and an oracle']} with an oracle",
 )
 

@@ -136,7 +136,7 @@ reveal(
     "(If experts were drawn from the probabilities, temperature would change the choice as well. Mixtures of experts as they are built today "
     "rarely draw.)"
     if moved == 0
-    else f"At one of the four temperatures, {moved:.1%} of the digits go to other experts.",
+    else f"At one of the four temperatures, {100 * moved:.1f} % of the digits go to other experts.",
 )
 
 # %% [markdown]

@@ -110,7 +110,9 @@ for step in range(STEPS + 1):
         history.append(snapshot(moe))
     rows = torch.randint(len(plane.x_train), (128,))
     training_step(moe, optimizer, plane.x_train[rows], plane.y_train[rows])
-print(f"{history[0][2]:.0%} right before training, {history[-1][2]:.0%} after it")
+print(
+    f"{100 * history[0][2]:.0f} % right before training, {100 * history[-1][2]:.0f} % after it"
+)
 
 # %% tags=["draw", "nbval-ignore-output"]
 # A film of this training.
@@ -496,14 +498,14 @@ beats = [each.mean() > as_much_work.mean() for each in (learned, deaf)]
 reveal(
     "04.work",
     "both" if all(beats) else "only the one that learns" if beats[0] else "neither",
-    says=f"The dense network gets {as_much_work.mean():.1%} right, the mixture {learned.mean():.1%} with a router that learns and "
-    f"{deaf.mean():.1%} with a deaf one."
+    says=f"The dense network gets {100 * as_much_work.mean():.1f} % right, the mixture {100 * learned.mean():.1f} % with a router that learns and "
+    f"{100 * deaf.mean():.1f} % with a deaf one."
     + (
         " With a deaf router, the same work is better spent on a dense network."
         if not beats[1]
         else ""
     )
-    + f"\n\nWhere do the points come from? Take the router that could learn, but freeze it at its random start, and the mixture gets {accuracy[frozen].mean():.1%}. "
+    + f"\n\nWhere do the points come from? Take the router that could learn, but freeze it at its random start, and the mixture gets {100 * accuracy[frozen].mean():.1f} %. "
     f"So learning is worth about {100 * (learned - accuracy[frozen]).mean():.0f} points, after 800 steps at one learning rate for all.",
 )
 
@@ -536,7 +538,7 @@ rows = score(
 # Drawn: the scoreboard.
 scoreboard(
     rows,
-    title=f"A dense network as large as these mixtures gets {as_large.mean():.1%} right, for about {total * (64 + 10) / work:.0f} times the work",
+    title=f"A dense network as large as these mixtures gets {100 * as_large.mean():.1f} % right, for about {total * (64 + 10) / work:.0f} times the work",
 )
 
 # %% tags=["quiz", "nbval-ignore-output"]
@@ -562,7 +564,7 @@ for seed in seeds(3):
         scores, routing = layer(plane.x_test)
     right = (scores.argmax(-1) == plane.y_test).double().mean().item()
     used = len(routing.indices.unique())
-    print(f"your mixture: {right:.0%} right, {used} of 4 experts chosen")
+    print(f"your mixture: {100 * right:.0f} % right, {used} of 4 experts chosen")
 
 # %% [markdown]
 # The same settings each time, and another accuracy: the start and the batches differ, and much hangs on them. (The film at the top is
@@ -697,7 +699,7 @@ claim(
 # Measured: all four, side by side, and the first with a router that stays as it was drawn.
 print(f"{'router':22}{'weights moved':>15}{'accuracy':>10}")
 for kind in [*KINDS, frozen]:
-    print(f"{kind:22}{moved[kind].mean():15.2f}{accuracy[kind].mean():10.1%}")
+    print(f"{kind:22}{moved[kind].mean():15.2f}{100 * accuracy[kind].mean():8.1f} %")
 
 # %% [markdown]
 # Only where the router learns are clearly more images right.

@@ -273,9 +273,11 @@ def on_the_others(figure, theme):
 
 picture(
     on_the_others,
-    title=f"The logit moves the same way on {same['raw']:.0%} of the raw images, and on {same['centred']:.0%} of the centred",
+    title=f"The logit moves the same way on {100 * same['raw']:.0f} % of the raw images, and on {100 * same['centred']:.0f} % of the centred",
     note="Height: how many test images. Right of the line: the same way as on the image of the step, where the move is 1.",
-    alt="; ".join(f"{name}: {part:.0%} the same way" for name, part in same.items()),
+    alt="; ".join(
+        f"{name}: {100 * part:.0f} % the same way" for name, part in same.items()
+    ),
 )
 
 # %% [markdown] tags=["06.suspect"]
@@ -576,7 +578,7 @@ points, between = estimate(100 * (right[:, 0] - right[:, 1])).rounded
 reveal(
     "06.bug",
     sum(changed) / 20,
-    says=f"One mixture changes {min(changed)}, another {max(changed)}. Yet {right[:, 1].mean():.1%} of the answers are right, only {points} points fewer "
+    says=f"One mixture changes {min(changed)}, another {max(changed)}. Yet {100 * right[:, 1].mean():.1f} % of the answers are right, only {points} points fewer "
     f"({between}) than without noise. An accuracy alone does not show the bug, unless you know what it is without the bug.",
 )
 
@@ -761,7 +763,7 @@ def watched(name, data):
         if step - 1 in LOOK:  # what Adam's step has moved
             moved = data.x_test @ (weight[step] - weight[step - 1]).mT
             up = (moved > 0).float().mean(1)  # (5, E)
-            one_way[name][step - 1] = f"{torch.maximum(up, 1 - up).mean():.0%}"
+            one_way[name][step - 1] = f"{100 * torch.maximum(up, 1 - up).mean():.0f} %"
 
     train(mixture, data, seeds(5), steps=LOOK[-1] + 1, on_step=watch)
 
@@ -947,7 +949,7 @@ for name, (std, trained, shares) in stages.items():
     gap = gaps(trained, shares)
     flips, weights = flip_probability(gap, std).mean(), trained.last_routing.weights
     second = (weights[..., 1] / weights.sum(-1)).median()
-    escapes[name] = f"{gap.mean():.1f}", f"{flips:.1%}", f"{second:.1%}"
+    escapes[name] = f"{gap.mean():.1f}", f"{100 * flips:.1f} %", f"{100 * second:.1f} %"
 
 # %% tags=["draw", "nbval-ignore-output", "06.alive"]
 # Drawn: the table.

@@ -212,7 +212,7 @@ for step in range(101):
         print(f"step {step:3}: {loss.item():.2f}")
     optimizer.step()
 print(f"the GPT at the top, after {STEPS} steps: {gpt_loss.mean():.2f} on test text")
-print(f"typically, its right character has {math.exp(-gpt_loss.mean()):.0%}")
+print(f"typically, its right character has {100 * math.exp(-gpt_loss.mean()):.0f} %")
 
 # %% [markdown]
 # ## Does it look ahead?
@@ -677,7 +677,7 @@ groups = {name: kind_of == i for i, name in enumerate(CHARACTER_CLASSES)} | {
 
 
 def bars(shares):
-    texts = [f"{part:.0%}" for part in shares]
+    texts = [f"{100 * part:.0f} %" for part in shares]
     lengths = shares.clip(0.001).tolist()  # 0 would be drawn as dead
     return expert_bars(lengths, texts, 1 / E, "Share of each expert", least=1)
 
@@ -691,8 +691,8 @@ shares = {
 def who_takes(which):
     first, second = shares[which]
     return message(
-        f"{which[0].upper()}{which[1:]}: {first.max():.0%} to expert {int(first.argmax())} of the "
-        f"first block, {second.max():.0%} to expert {int(second.argmax())} of the second",
+        f"{which[0].upper()}{which[1:]}: {100 * first.max():.0f} % to expert {int(first.argmax())} of the "
+        f"first block, {100 * second.max():.0f} % to expert {int(second.argmax())} of the second",
         f"{int(groups[which].sum()):,} characters of {len(unseen):,}. The line is an even share.",
     ) + beside(
         message("First block") + bars(first), message("Second block") + bars(second)
@@ -776,8 +776,8 @@ table(
 # Printed: how much of the saving is left, and how much of a table each router has become.
 for name, left, part in zip(("first", "second"), stays, known, strict=True):
     print(
-        f"{name} block: shuffled, {left:.0%} of the text's saving is left; "
-        f"the character alone saves {part:.0%} of all bits"
+        f"{name} block: shuffled, {100 * left:.0f} % of the text's saving is left; "
+        f"the character alone saves {100 * part:.0f} % of all bits"
     )
 print(
     "What looks like an expert for code is, in the first block, one for the characters that code is full of."
@@ -964,7 +964,7 @@ longer = {
     kind: (clock[kind] / clock["dense"]).mean() - 1 for kind in ("experts", "one")
 }
 print(
-    f"in the first 200 steps {longer['experts']:.0%} more time than dense; with one expert, {longer['one']:.0%}"
+    f"in the first 200 steps {100 * longer['experts']:.0f} % more time than dense; with one expert, {100 * longer['one']:.0f} %"
 )
 claim(
     "08.5",

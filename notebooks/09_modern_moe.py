@@ -254,7 +254,7 @@ reveal(
     says=f"Of these {k3.active / 1e9:.0f} billion, the chosen experts have {k3_parts['experts']:.0f}, about as the page says. But all the rest works "
     f"for every token: attention has {attention:.0f}, the shared experts {shared_ones:.0f}, and all else {others:.0f}. Mixtral has "
     f"little beside its experts, so there 2/8 was nearly right.\n\nSo k/E, the share of experts that a token asks, is too low in every model "
-    f"of the table: by {min(low_by.values()):.0%} at least, and in Kimi K3 by {low_by['Kimi K3']:.0%}. The slider below shows each model.",
+    f"of the table: by {100 * min(low_by.values()):.0f} % at least, and in Kimi K3 by {100 * low_by['Kimi K3']:.0f} %. The slider below shows each model.",
 )
 
 
@@ -266,7 +266,7 @@ def active(name):
     billions = dict(sorted(active_parts(model).items(), key=lambda part: -part[1]))
     texts = {part: f"{n:.2g}" for part, n in billions.items()}
     return message(
-        f"{model.active / model.total:.1%} is active, k/E is {k_of_e(model):.1%}",
+        f"{100 * model.active / model.total:.1f} % is active, k/E is {100 * k_of_e(model):.1f} %",
         f"Of {model.total / 1e9:,g} billion, {model.active / 1e9:g} are active{idle}, as published. Below: billions, counted from the config, the embedding, too.",
     ) + bars(billions, "billion active parameters", ["experts"], texts=texts)
 
@@ -436,7 +436,9 @@ def served(indices):
     bar = ""
     for r in range(4):
         shares = share(indices[0, data.regime_test == r], E).tolist()
-        told = ", ".join(f"expert {e} {p:.0%}" for e, p in enumerate(shares) if p > 0)
+        told = ", ".join(
+            f"expert {e} {100 * p:.0f} %" for e, p in enumerate(shares) if p > 0
+        )
         pieces = "".join(
             f'<span style="flex:{p:.3f};background:var(--moe-e{e});color:var(--moe-on{e});text-align:center;overflow:hidden">'
             f"{e if p > 0.06 else ''}</span>"
@@ -695,8 +697,8 @@ reveal(
     true_of(["A and C", "C alone", "A alone", "neither"], *said[::-1]),
     says=f"Against A, with as many neurons at work, the sentence is {said[0]}: {in_words(finer - whole_right)} points for B. "
     f"Against C, at equal cost, it is {said[1]}: {in_words(finer - large)} points for B. But C holds {8 * 15} neurons, and B {16 * 4}.\n\n"
-    f"Here the router does {64 * 16 / multiplications(16, 4, 2):.0%} of B's work. In Kimi K3 it has "
-    f"{k3_parts['router'] / (k3.counted.active / 1e9):.1%} of the active parameters, so there a router of twice the size adds little.",
+    f"Here the router does {100 * 64 * 16 / multiplications(16, 4, 2):.0f} % of B's work. In Kimi K3 it has "
+    f"{100 * k3_parts['router'] / (k3.counted.active / 1e9):.1f} % of the active parameters, so there a router of twice the size adds little.",
 )
 
 # %% tags=["guess", "nbval-ignore-output"]

@@ -390,10 +390,10 @@ cached = np.median(took["from cache", 768, 4] / took["small", 768, 4])
 of_mixture, of_large = (
     np.median(took[name, 768, 2] / took[name, 768, 4]) for name in ("mixture", "large")
 )
-print(f"From the cache, a small layer still takes {cached:.0%} of the time.")
-print(f"So about {max(0, 1 - cached):.0%} of it is waiting for memory.")
+print(f"From the cache, a small layer still takes {100 * cached:.0f} % of the time.")
+print(f"So about {100 * max(0, 1 - cached):.0f} % of it is waiting for memory.")
 print(
-    f"With half the bytes, the mixture takes {of_mixture:.0%} of the time, the large layer {of_large:.0%}."
+    f"With half the bytes, the mixture takes {100 * of_mixture:.0f} % of the time, the large layer {100 * of_large:.0f} %."
 )
 print("If reading were the whole cost, it would be 50%.")
 if of_mixture > 1:
@@ -491,8 +491,8 @@ all_asked = mean_distinct(in_a_row, 1024, 16)
 reveal(
     "10.fits",
     {"memory": "yes, from memory", "disk": "yes, with experts on disk"}.get(how, how),
-    says=f"Calculated, not measured: its weights take {oss.counted.total / 2e9:.0f} GB. With 32 GB of memory, {missing:.0%} of the experts' weights stay on "
-    f"disk. So {missing:.0%} of what a token asks its experts for comes from there, at {DISK / 1e9:.0f} GB a second in place of 50: {with_disk:.1f} "
+    says=f"Calculated, not measured: its weights take {oss.counted.total / 2e9:.0f} GB. With 32 GB of memory, {100 * missing:.0f} % of the experts' weights stay on "
+    f"disk. So {100 * missing:.0f} % of what a token asks its experts for comes from there, at {DISK / 1e9:.0f} GB a second in place of 50: {with_disk:.1f} "
     f"tokens a second. With 64 GB of memory it would be {all_in_memory:.1f}."
     "\n\nMixtures “won't shrink the model size”: right. A token leaves most experts alone, but any may be the next that is asked. "
     f"In 1,024 characters of a text, our GPT asks for {all_asked:.1f} of its 16.",
@@ -921,11 +921,11 @@ claim(
 table(
     ["model, program", "room / demand", "room / all experts", "hits of 100"],
     {
-        "GLM-5.2, colibri": [f"{3 / 12:.2f}", f"{3 / 256:.0%}", "4"],
+        "GLM-5.2, colibri": [f"{3 / 12:.2f}", f"{100 * 3 / 256:.0f} %", "4"],
         "gpt-oss-120b, BigMoeOnEdge": [f"{0.03 / (4 / 128):.2f}", "3%", "8 to 9"],
         "DeepSeek-V4-Flash, FreeToken": [
             f"{700 / (43 * 6):.2f}",
-            f"{700 / (43 * 256):.0%}",
+            f"{100 * 700 / (43 * 256):.0f} %",
             "8 to 18",
         ],
         "Qwen3-30B-A3B, imp": [f"{0.4 / (8 / 128):.2f}", "40%", "90 to 95"],

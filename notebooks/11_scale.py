@@ -545,7 +545,7 @@ reveal(
     f"{gone:,} tokens" if gone else "none of these",
     says=f"A full replica then holds only {fit:,} / 16 = {held[16_000]:,} requests, a token of each at once. Your crossing for a dense layer is {DENSE:.0f}. So "
     f"even the large model waits for its weights, and the mixture reads as many.\n\n"
-    f"With 4,000 tokens it costs {left[4_000]:.0%} of the large model's price. Were contexts read while computing, nothing would be "
+    f"With 4,000 tokens it costs {100 * left[4_000]:.0f} % of the large model's price. Were contexts read while computing, nothing would be "
     f"left from {sooner:,} on (lines below).",
 )
 
@@ -559,7 +559,7 @@ def show_price(context, rate):
     serves = {name: most(each, context=context) for name, each in served.items()}
     bill = {name: price(rate, each, GPUS) for name, each in serves.items()}
     return message(
-        f"Decode costs {bill['mixture'] / bill['large']:.0%} of the large model's price with the mixture",
+        f"Decode costs {100 * bill['mixture'] / bill['large']:.0f} % of the large model's price with the mixture",
         f"{rate:,} requests a second, each with {context:,} tokens of context. In a full replica {together(MIXTRAL, context=context):,} "
         f"share a step. Bars: GPUs to rent, {GPUS} in a replica.",
     ) + bars({n: rate * cost for n, cost in bill.items()}, "GPUs", ["mixture"])
@@ -598,10 +598,10 @@ curves(
     log="x",
     xticks=CONTEXTS,
     ylim=(0, 1.05),
-    title=f"In decode the mixture costs {1 / dearer():.0%} of the large model's price with contexts of {CONTEXT:,} tokens, "
-    f"{left[16_000]:.0%} with 16,000",
-    note=f"Full replicas (the slider counts whole ones); contexts are read after computing, or meanwhile. In prefill it is {prompts:.0%} with {PROMPTS} prompts of {CONTEXT:,} "
-    f"tokens at once, {prompt:.0%} with one; in decode with only {FEW} requests a second {few:.0%}.",
+    title=f"In decode the mixture costs {100 / dearer():.0f} % of the large model's price with contexts of {CONTEXT:,} tokens, "
+    f"{100 * left[16_000]:.0f} % with 16,000",
+    note=f"Full replicas (the slider counts whole ones); contexts are read after computing, or meanwhile. In prefill it is {100 * prompts:.0f} % with {PROMPTS} prompts of {CONTEXT:,} "
+    f"tokens at once, {100 * prompt:.0f} % with one; in decode with only {FEW} requests a second {100 * few:.0f} %.",
     height=300,
 )
 
@@ -996,11 +996,11 @@ def show_time(seconds, context):
     found = {n: cheapest(each, 2000, seconds, context) for n, each in rivals.items()}
     bill = {f"{n}, {gpus} a replica": 2000 * cost for n, (cost, gpus) in found.items()}
     return message(
-        f"Decode costs {found['mixture'][0] / found['large'][0]:.0%} of the large model's price with the mixture, "
-        f"{found['mixture'][0] / found['small'][0]:.0%} of the small one's",
+        f"Decode costs {100 * found['mixture'][0] / found['large'][0]:.0f} % of the large model's price with the mixture, "
+        f"{100 * found['mixture'][0] / found['small'][0]:.0f} % of the small one's",
         f"2,000 requests a second, each with {context:,} tokens of context, and done within {seconds:g} s. Bars: GPUs to rent. Over all "
-        f"settings the mixture costs {min(to_small):.0%} to {max(to_small):.0%} of the small model's price; with {FEW} requests a second of "
-        f"{CONTEXT:,} tokens, as late as they like, {to_small_few:.0%}.",
+        f"settings the mixture costs {100 * min(to_small):.0f} % to {100 * max(to_small):.0f} % of the small model's price; with {FEW} requests a second of "
+        f"{CONTEXT:,} tokens, as late as they like, {100 * to_small_few:.0f} %.",
     ) + bars(bill, "GPUs", [*bill][:1])
 
 
@@ -1028,8 +1028,8 @@ def show_capacity(factor, skew):
     )
     texts = [f"{n:.1f} dropped" for n in (asked - stays).tolist()]
     return message(
-        f"{1 - stays.sum() / 128:.1%} of the choices are dropped, and "
-        f"{1 - stays.sum() / (8 * room):.0%} of the room stays empty",
+        f"{100 * (1 - stays.sum() / 128):.1f} % of the choices are dropped, and "
+        f"{100 * (1 - stays.sum() / (8 * room)):.0f} % of the room stays empty",
         f"64 tokens choose 2 of 8 experts; room for {room} each, the upright line. Dashed: dropped. Means of 100 draws.",
     ) + expert_bars(
         stays.tolist(), texts, room, "Choices of each expert", behind=asked.tolist()
@@ -1091,7 +1091,9 @@ TIGHT, ALL = 1.0, 8.0  # room for the even share, and for all images at every ex
 tight, without_limit = trained(TIGHT), right(trained(ALL), ALL)
 tight.model.router.factor = TIGHT
 dropped = (tight.routing(data.x_test).weights == 0).float().mean()
-print(f"With room for the even share, {dropped:.0%} of the test images are dropped.")
+print(
+    f"With room for the even share, {100 * dropped:.0f} % of the test images are dropped."
+)
 claim(
     "11.3",
     "With room for the even share alone, mixtures on digits4 get over one point less right "
@@ -1114,7 +1116,9 @@ claim(
 at_most, room = most(MIXTRAL, 2), together(MIXTRAL, 2)
 lasting = [0, *(takes(MIXTRAL, n, 2) / LENGTH for n in range(1, room + 1))]
 for part in (0.95, 1.0):
-    print(f"with {part:.0%} of what it can serve, seconds in each quarter of a run:")
+    print(
+        f"with {100 * part:.0f} % of what it can serve, seconds in each quarter of a run:"
+    )
     for seed in seeds(3):
         waited = serving.serve(
             part * at_most,

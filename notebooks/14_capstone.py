@@ -464,9 +464,9 @@ close = [bug for bug in bugs if cost[bug].mean() <= 0.02]
 reveal(
     "14.seen",
     8 - len(close),
-    says=f"The loss of each falls to {max(left):.0%} of its start, or less. But with the whole test in one batch, "
-    f"{len(close)} of the eight bugs cost no more than two points. The mixture that drops late tokens has {accuracy['late tokens dropped'].mean():.1%} right there. Asked 200 of the digits one by one, when no expert has room (1.25 times 2 choices for 8 experts is .31, rounded down), it "
-    f"has {torch.stack(by_itself).mean():.1%} right, the right mixture {right_one_has:.1%}. Accuracy does not say whether a mixture is what you meant.",
+    says=f"The loss of each falls to {100 * max(left):.0f} % of its start, or less. But with the whole test in one batch, "
+    f"{len(close)} of the eight bugs cost no more than two points. The mixture that drops late tokens has {100 * accuracy['late tokens dropped'].mean():.1f} % right there. Asked 200 of the digits one by one, when no expert has room (1.25 times 2 choices for 8 experts is .31, rounded down), it "
+    f"has {100 * torch.stack(by_itself).mean():.1f} % right, the right mixture {100 * right_one_has:.1f} %. Accuracy does not say whether a mixture is what you meant.",
 )
 
 
@@ -984,8 +984,8 @@ def in_colours(figure, theme):
 picture(
     in_colours,
     title=f"The experts write. Loss on held-out text: this GPT {own_loss:.2f}, pairs {of_pairs.mean():.2f}, triples {of_triples.mean():.2f} nats a character",
-    note=f"A colour is the expert that the first block asks. In this text {kept[0]:.0%} of the characters have the "
-    f"commonest colour of their letter; with all colours shuffled, {kept[1]:.0%}. One run.",
+    note=f"A colour is the expert that the first block asks. In this text {100 * kept[0]:.0f} % of the characters have the "
+    f"commonest colour of their letter; with all colours shuffled, {100 * kept[1]:.0f} %. One run.",
     alt=f"The GPT writes: {written}",
     height=180,
     narrow_height=280,

@@ -361,7 +361,7 @@ def symptom(version, seed):
         padding = torch.eye(8)[[3]].repeat(int(512 * padded / (1 - padded)), 1)
         probs = torch.cat([text, padding])
         is_text = torch.arange(len(probs)) < 512
-        found[f"{padded:.0%} padding"] = version(probs, is_text).item()
+        found[f"{100 * padded:.0f} % padding"] = version(probs, is_text).item()
     return found
 
 

@@ -392,7 +392,7 @@ def on_the_plane():
     train(moe, *plane(1000))
     x, y = plane(1000)
     scores, (chosen, _) = moe(x)
-    print(f"{(scores.argmax(-1) == y).double().mean():.0%} of new points are right")
+    print(f"{100 * (scores.argmax(-1) == y).double().mean():.0f} % of new points are right")
     print("points of each expert:", chosen.flatten().bincount(minlength=4).tolist())
 
 

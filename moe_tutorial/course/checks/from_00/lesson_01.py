@@ -175,7 +175,7 @@ def train_small(ask: Ask) -> None:
         if other > 0.5:
             raise NotYet("It learned the test data. Train on x_train and y_train, as `train` does by itself.")
         if steps == 100 and learned < 0.4:  # chance is 0.1
-            raise NotYet(f"It has not learned: of {len(data.x_train)} training points it gets {learned:.0%} right.")
+            raise NotYet(f"It has not learned: {100 * learned:.0f} % of {len(data.x_train)} training points are right.")
 
 
 def additive(trained, data):
