@@ -82,8 +82,8 @@ LAYERS = ["dense small", "dense large", "mixture", "tree", "path"]
 # ## Five layers, two sizes
 #
 # We measure accuracy on `digits4` (small images of digits, and four rules for their labels: lesson 01) in the size **8 × 8**: 8 experts
-# or leaves of 8 neurons. There one expert alone is too small for the task, so it matters who answers. We measure time in **16 × 128**, as
-# in a small language model. 64/8 means: of 64 neurons, 8 answer for one token.
+# or leaves of 8 neurons, which read an image's 64 numbers. One of them alone is too small for the task, so it matters who answers. We
+# measure time in **16 × 128**, 256 numbers wide, as in a small language model. 64/8 means: of 64 neurons, 8 answer for one token.
 #
 # | | who answers | 8 × 8 | 16 × 128 |
 # |---|---|---|---|
