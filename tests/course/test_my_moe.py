@@ -96,7 +96,7 @@ def alone(*words: str) -> str:
 
 def run_alone() -> tuple[float, list[int]]:
     """Run my_moe.py on the plane: its accuracy, and the points of each expert."""
-    said = re.fullmatch(r"(\d+)% of new points are right\npoints of each expert: \[(.*)\]\n", alone())
+    said = re.fullmatch(r"(\d+) % of new points are right\npoints of each expert: \[(.*)\]\n", alone())
     return int(said[1]) / 100, [int(number) for number in said[2].split(",")]
 
 
