@@ -39,7 +39,7 @@ def broken(page, site):
     for address in page.evaluate(LINKS):
         path, _, place = unquote(address).removeprefix(f"{page.home}/").partition("#")
         file = site / (path.partition("?")[0] or "index.html")
-        if address.startswith(("https://", "mailto:")):
+        if address.startswith(("https://", "mailto:", "data:")):
             continue
         if not file.is_file() or (place and "=" not in place and file.suffix == ".html" and place not in ids(file)):
             found.append(address)
