@@ -129,23 +129,20 @@ def idle(trained: Seeds, data: Dataset) -> list[float]:
 
     For experts and leaves these are the dead ones of :func:`dead`. Not for dense networks, in which all neurons answer.
     """
-    shares = trained.shares(data.x_test)
-    even = torch.ones(shares.shape[-1]) / shares.shape[-1]
+    levels = [trained.shares(data.x_test)]
     if isinstance(trained.model, PathLayer):  # from the ends of the ways up to the nodes
-        levels = [shares]
         while levels[-1].shape[-1] > 1:
             levels.append(levels[-1].unflatten(-1, (-1, 2)).sum(-1))
-        shares = torch.cat(levels[1:], dim=-1)
-        even = torch.cat([torch.ones(level.shape[-1]) / level.shape[-1] for level in levels[1:]])
-    return (100 * (shares < 0.08 * even).float().mean(-1)).tolist()
+        del levels[0]
+    of_even = torch.cat([level.shape[-1] * level for level in levels], dim=-1)
+    return (100 * (of_even < 0.08).float().mean(-1)).tolist()
 
 
-def tune(name: str, places: Sequence[int] | None = None) -> list[float]:
-    """The validation accuracy in per cent of each try, or of those at these places: means of three seeds."""
+def tune(name: str, chosen: Sequence[Try] = ()) -> list[float]:
+    """The validation accuracy in per cent of each of the layer's tries, or of these: means of three seeds."""
     data, (x, y) = put_aside(digits4("standardised"))
     judge = data._replace(x_test=x, y_test=y)
-    chosen = [one for place, one in enumerate(tries(name)) if places is None or place in places]
-    each = (right(run(name, one, data, TRIED), judge) for one in chosen)
+    each = (right(run(name, one, data, TRIED), judge) for one in chosen or tries(name))
     return [round(sum(found) / len(found), 2) for found in each]
 
 
