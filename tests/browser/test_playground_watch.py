@@ -150,7 +150,7 @@ def test_a_challenge_is_scored_by_the_run_and_its_link_is_the_result(wide, visit
 
 
 def test_a_challenge_that_is_not_reached_in_time_says_so(visit):
-    opened = visit(fragment="#preset=few&E=2&steps=1000")
+    opened = visit(fragment="#preset=few&E=3&steps=1000")
     assert opened.root.locator(".pg-score").inner_text().startswith("✗ Not within 1,000 steps.")
     assert opened.experiment() == f"{NAMES['few']}, changed"
 
