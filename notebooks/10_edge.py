@@ -675,7 +675,7 @@ reveal(
 # Then raise the bandwidth. Whose tokens a second rise with it, and whose hardly? (In JupyterLab the sliders also stop at your
 # machine's memory, and at the bandwidth that one thread got above. All threads together may get more.)
 
-# %% tags=["draw", "nbval-ignore-output"]
+# %% tags=["draw", "nbval-ignore-output", "10.fits"]
 # Drawn: which models run, and how fast.
 here = (psutil.virtual_memory().total, per_second) if interactive() else ()
 here = [round(number / 1e9) for number in here]
