@@ -395,7 +395,7 @@ print(f"So about {100 * max(0, 1 - cached):.0f} % of it is waiting for memory.")
 print(
     f"With half the bytes, the mixture takes {100 * of_mixture:.0f} % of the time, the large layer {100 * of_large:.0f} %."
 )
-print("If reading were the whole cost, it would be 50%.")
+print("If reading were the whole cost, it would be 50 %.")
 if of_mixture > 1:
     print("Slower, with less to read: here products of 2-byte numbers are slow.")
 
@@ -922,13 +922,13 @@ table(
     ["model, program", "room / demand", "room / all experts", "hits of 100"],
     {
         "GLM-5.2, colibri": [f"{3 / 12:.2f}", f"{100 * 3 / 256:.0f} %", "4"],
-        "gpt-oss-120b, BigMoeOnEdge": [f"{0.03 / (4 / 128):.2f}", "3%", "8 to 9"],
+        "gpt-oss-120b, BigMoeOnEdge": [f"{0.03 / (4 / 128):.2f}", "3 %", "8 to 9"],
         "DeepSeek-V4-Flash, FreeToken": [
             f"{700 / (43 * 6):.2f}",
             f"{100 * 700 / (43 * 256):.0f} %",
             "8 to 18",
         ],
-        "Qwen3-30B-A3B, imp": [f"{0.4 / (8 / 128):.2f}", "40%", "90 to 95"],
+        "Qwen3-30B-A3B, imp": [f"{0.4 / (8 / 128):.2f}", "40 %", "90 to 95"],
     },
     title="Little room, few hits: what others measured, with LRU",
     note="Room computed by us from what they say, and from DeepSeek's published config, which has 43 blocks. Colibri gives each block its own part.",

@@ -296,7 +296,7 @@ function render({ model, el: root }) {
     const all = `${letters} letter${letters === 1 ? "" : "s"}`;
     // With a source, right is what it says, and one expert at a time is off.
     const [falling, fall] = source ? ["is wrong", "are wrong"] : ["changes", "change"];
-    const several = source ? "Switch off one at a time." : "Switch some off.";
+    const task = source ? "Switch off one at a time." : "Switch some off.";
     const falls = fell ? `${fell} of ${all} ${fell === 1 ? falling : fall}` : `no letter ${falling}`;
     put(title, {
       textContent: written === undefined ? opening() : `${broken ? "Broken: w" : "W"}ithout ${names}, ${falls}`,
@@ -308,7 +308,7 @@ function render({ model, el: root }) {
     const remarks = [done() && source ? `✓ as in ${source}` : "", written ? `${broken ? "✗ " : ""}${falls}` : ""];
     continuations.draw(text, right, written, rest ? 0 : until, heads, remarks);
     const had = answered ? `${capital(names)} had answered ${answered} of ${all}; each depends on those before.` : "";
-    const rule = written === undefined ? `${several} It is broken when half of these letters ${fall}.` : had;
+    const rule = written === undefined ? `${task} It is broken when half of these letters ${fall}.` : had;
     put(figure, { textContent: !refused && tries ? (tries === 1 ? "1 try." : `${tries} tries.`) : "" });
     put(unit, { textContent: refused || (text ? (letters ? rule : "It goes on with spaces alone. Type on.") : "") });
   }

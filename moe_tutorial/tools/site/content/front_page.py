@@ -30,7 +30,7 @@ ANCHOR = "run-it-yourself"  # the section on the front page
 MORE = {"03", "06", "07", "08"}  # lessons with a challenge in the playground, or with the front page's game
 # The claim that refutes the belief named on the front page: no guess asks about it, and no clock judges it.
 BELIEF = "10.3"
-FOUND = "Of a layer's eight experts, eight neighbouring characters ask <b>{}</b> fewer experts than by chance"
+FOUND = "In a layer of eight experts, eight neighbouring characters ask <b>{}</b> experts fewer than by chance"
 
 
 def cards(repository: Path) -> str:
