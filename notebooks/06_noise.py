@@ -89,7 +89,7 @@ def killed(shares):
 guess(
     "06.suspect",
     "Accuse one. We take away one suspect at a time. Without which one do the fewest experts die?",
-    choices=["the shared mean", "experts that learn", "the gate"],
+    choices=["experts that learn", "the shared mean", "the gate"],
 )
 
 # %% tags=["measure"]

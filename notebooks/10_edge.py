@@ -123,7 +123,7 @@ apart, near = (mean_distinct(streams[s], 16, 16) for s in ("from anywhere", "in 
 # Your guess and what was measured.
 reveal(
     "10.sixteen",
-    apart,
+    round(apart, 1),
     says=f"{apart:.1f} of 16, on average, if the tokens come from anywhere in the texts. Two tokens may ask for the same expert, "
     f"but sixteen leave few out: {apart / 2:.1f} times as much is read as for one token. "
     f"Sixteen tokens in a row of one text ask for {near:.1f}"

@@ -518,8 +518,8 @@ picture(
 # A guess.
 guess(
     "11.contexts",
-    f"A full replica holds {fit:,} requests with {CONTEXT:,} tokens of context. Contexts get longer, and "
-    "replicas stay full (eight GPUs; contexts are read after computing). From which of these on is nothing left of the mixture's gain?",
+    f"A full replica of eight GPUs holds {fit:,} requests with {CONTEXT:,} tokens of context. Longer contexts leave room for fewer. "
+    "From what context on is the mixture no cheaper?",
     choices=["2,000 tokens", "4,000 tokens", "16,000 tokens", "none of these"],
 )
 
@@ -543,7 +543,7 @@ sooner = next(n for n in held if dearer(context=n, lasts=at_once) < 1.01)
 reveal(
     "11.contexts",
     f"{gone:,} tokens" if gone else "none of these",
-    says=f"A full replica then holds only {fit:,} / 16 = {held[16_000]:,} requests, a token of each at once. Your crossing for a dense layer is {DENSE:.0f}. So "
+    says=f"A full replica then holds only {fit:,} / 16 = {held[16_000]:,} requests, a token of each at once. A dense layer waits for its weights below {DENSE:.0f}, its crossing. So "
     f"even the large model waits for its weights, and the mixture reads as many.\n\n"
     f"With 4,000 tokens it costs {100 * left[4_000]:.0f} % of the large model's price. Were contexts read while computing, nothing would be "
     f"left from {sooner:,} on (lines below).",
@@ -871,7 +871,7 @@ table(
     title=f"Where other experts are popular now than in the step before, the busiest machine has {changed['rearranged']:.2f} times its even "
     f"share rearranged, {changed['+ copies']:.2f} with copies, and {changed['as numbered']:.2f} as numbered",
     note=f"Means of 20 draws; of {len(pairs)} pairs of draws where others are popular. At a skew of 0 with 128 tokens in place of {BATCH:,}: {by_chance['as numbered']:.2f} as numbered, "
-    f"{by_chance['rearranged']:.2f} rearranged. Below {crossing(EXPERTS, ASKED, FLOPS / BANDWIDTH, 2):,.0f} tokens (your crossing, on H100s) machines wait "
+    f"{by_chance['rearranged']:.2f} rearranged. Below {crossing(EXPERTS, ASKED, FLOPS / BANDWIDTH, 2):,.0f} tokens (the crossing, on H100s) machines wait "
     "for weights, and choices are not time.",
 )
 

@@ -194,9 +194,6 @@ class ExpertChoiceRouter(nn.Module):
         weights, indices = (probs * taken).sort(dim=-1, descending=True)
         return Routing(logits, probs, indices, weights, logits, logits[:, :0].detach())
 
-    def extra_repr(self) -> str:
-        return f"top {self.top_k} of {self.n_experts} on average, d_model={self.d_model}"
-
 
 class HashRouter(nn.Module):
     """A fixed choice that learns nothing: even use, and neighbouring inputs get unrelated experts.
@@ -227,9 +224,6 @@ class HashRouter(nn.Module):
         logits = tokens.new_zeros(len(tokens), self.n_experts)
         weights = torch.full_like(indices, 1 / self.top_k, dtype=tokens.dtype)
         return Routing(logits, logits.scatter(-1, indices, weights), indices, weights, logits, logits[:, :0])
-
-    def extra_repr(self) -> str:
-        return f"top {self.top_k} of {self.n_experts}, d_model={self.d_model}"
 
 
 def _per_expert(routing: Routing, values: Tensor) -> Tensor:

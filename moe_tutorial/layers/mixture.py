@@ -110,9 +110,6 @@ class MixtureOfExperts(nn.Module):
         table = routing.weights.new_zeros(len(tokens), self.experts.n_experts)
         return self.experts.mixed(tokens, table.scatter_add(-1, routing.indices, routing.weights))
 
-    def extra_repr(self) -> str:
-        return f"dispatch={self.dispatch!r}"
-
 
 def build_router(
     router: Router | Callable[[Tensor], Routing] | None, d_model: int, n_experts: int, top_k: int, options: dict

@@ -16,7 +16,6 @@ from moe_tutorial.show.widgets.cards import (
     expert_cards,
     message,
     pixels,
-    seed_dots,
     usage_bars,
 )
 from moe_tutorial.show.widgets.claim_box import in_notebook

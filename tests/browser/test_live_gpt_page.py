@@ -227,7 +227,7 @@ def test_a_dare_is_broken_by_one_expert_alone_and_the_tries_are_counted(show):
         assert page.locator("[aria-pressed=false]").count() == 1  # the one before is on again
         assert rows(page)[1] == written[b, e]
         assert title(page).startswith("Broken") == ((b, e) in broken)
-        assert score(page).startswith("1 try" if count == 1 else "2 tries")
+        assert score(page).startswith("1 try" if count == 1 else "Found in 2 tries")
     page.locator("textarea").press_sequentially("!")
     assert "cannot do without" not in title(page)
     assert rows(page)[:2] == (goes_on(f"{TEXT}!"), goes_on(f"{TEXT}!", [(b, e)]))
@@ -236,6 +236,19 @@ def test_a_dare_is_broken_by_one_expert_alone_and_the_tries_are_counted(show):
     page.get_by_role("button", name="Another").click()
     assert (page.locator("textarea").input_value(), rows(page)[0]) == (other.text, other.right)
     assert page.locator("[aria-pressed=false]").count() == 0
+
+
+def test_a_link_to_a_broken_dare_asks_first_and_then_shows_how(visit):
+    one, written = dare(TEXT)
+    b, e, _ = one.experts[0]
+    page = visit(view(link=True, dares=[one]), **STILL)
+    tile(page, b, e).dblclick()  # on again: the link has what broke it
+    page.get_by_role("button", name="Link").click()
+    friend = visit(view(link=True, dares=[one]), fragment=page.url.partition("#")[2])
+    assert "cannot do without" in title(friend)
+    assert score(friend).startswith("Somebody broke it in 1 try.")
+    friend.get_by_role("button", name="Show me").click()
+    assert rows(friend)[1] == written[b, e]
 
 
 def test_a_dare_types_itself_and_dares_when_the_model_has_finished_it(show):

@@ -124,15 +124,6 @@ def test_what_a_link_cannot_say_falls_back_with_a_notice_and_an_anchor_is_no_exp
     assert notice.is_hidden()
 
 
-def test_one_explanation_is_open_at_a_time_and_closes_by_a_key(wide):
-    asked, shown = wide.root.get_by_label("What am I looking at?"), wide.root.locator(".pg-what[open]")
-    for number in (0, 1):
-        asked.nth(number).press("Enter")
-        expect(shown).to_have_count(1)
-    wide.page.keyboard.press("Escape")
-    expect(shown).to_have_count(0)
-
-
 def test_a_click_inspects_the_nearest_point_and_explains_it(visit):
     opened = visit(fragment="#preset=rules&steps=300")
     canvas, tip = opened.root.locator("[data-picture=regions]"), opened.root.locator(".pg-tip")

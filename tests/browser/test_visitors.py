@@ -140,7 +140,8 @@ def test_paper_gets_the_whole_page_in_the_light_theme(open_page):
     for picture in page.locator("article img:visible").all():
         assert picture.evaluate("image => image.complete && image.naturalWidth > 0")
     assert page.locator("article .moe-claim details:not([open])").count() == 0
-    assert page.locator(".moe-how:visible, .moe-press:visible, .bd-sidebar-primary:visible").count() == 0
+    assert page.locator(".moe-solution pre:visible").count()
+    assert page.locator(":is(.moe-how, .moe-press:not(.moe-solution), .bd-sidebar-primary):visible").count() == 0
     assert page.locator("article :is(button, input[type=range]):visible").count() == 0
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert page.locator("html").get_attribute("data-theme") == "dark"

@@ -1,11 +1,10 @@
 import re
 
-from moe_tutorial.show import bars, expert_bars, expert_cards, message, seed_dots, usage_bars
+from moe_tutorial.show import bars, expert_bars, expert_cards, message, usage_bars
 
 
 def test_a_chosen_expert_wears_its_colour_and_its_weight():
     html = expert_cards([0.0, 0.75])
-    assert html.count("<li") == 2
     assert "not asked" in html
     assert "--c:var(--moe-e1);--o:var(--moe-on1)" in html
     assert "0.75" in html
@@ -36,13 +35,6 @@ def test_usage_bars_strike_out_who_does_not_work():
     assert "width:75.0%" in html
     assert html.count("left:33.3%") == 3  # even use, on a scale that does not follow the largest bar
     assert ">never<" in usage_bars([1.0, 0.0], idle="never")
-
-
-def test_a_dot_stands_where_its_number_is():
-    html = seed_dots({"Accuracy": [0.5, 1.0], "Share <1>": [0.25, 0.25]})
-    assert re.findall(r"left:([\d.]+)%", html) == ["50.0", "100.0", "25.0", "25.0"]
-    assert ">0.75<" in html
-    assert "Share &lt;1&gt;" in html
 
 
 def test_bars_may_stand_before_a_dashed_frame():

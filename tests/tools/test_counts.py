@@ -19,7 +19,7 @@ UNREAD = re.compile(
 )
 WIDGET = re.compile(r"\b(sweep|explore_router|watch_\w+|playground|explorable|live_gpt|detective)\(")
 STILL = re.compile(
-    r"\b(picture|region_maps?|bars|usage_bars|expert_bars|expert_cards|seed_dots|curves|interval_chart"
+    r"\b(picture|region_maps?|bars|usage_bars|expert_bars|expert_cards|curves|interval_chart"
     r"|scoreboard|token_path|scatter)\("
 )
 

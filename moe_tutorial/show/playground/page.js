@@ -98,6 +98,7 @@ function render({ model, el: root }) {
   function begin(state) {
     preset = presetOf(state.preset);
     end = preset?.steps ?? 0;
+    if (preset?.goal) head.slow(); // or its steps are gone before it is seen
     replayed = state.changes.length > 0 || state.steps > (preset?.from ?? 0);
     const unused = state.notices ?? [];
     notice.hidden = !unused.length;

@@ -138,20 +138,6 @@ def usage_bars(shares: Sequence[float], idle: str = "dead") -> str:
     return expert_bars(working, texts, 1 / len(working), "Share of each expert", least=1)
 
 
-def seed_dots(rows: Mapping[str, Sequence[float]]) -> str:
-    """Numbers between 0 and 1: one line per row with one dot per seed, and the mean as text.
-
-    Args:
-        rows: name -> one number per seed.
-    """
-    lines = []
-    for name, numbers in rows.items():
-        dots = "".join(f'<i style="left:{100 * float(number):.1f}%"></i>' for number in numbers)
-        mean = sum(map(float, numbers)) / len(numbers)
-        lines.append(f"<span>{escape(name)}</span><span>{dots}</span><b>{mean:.2f}</b>")
-    return _listed("moe-dots", "One dot a seed, on a line from 0 to 1", lines)
-
-
 def _listed(kind: str, label: str, rows: Iterable[str], style: str = "") -> str:
     items = "".join(f'<div role="listitem">{row}</div>' for row in rows)
     return f'<div class="{kind}" role="list" aria-label="{escape(label)}" style="{style}">{items}</div>'

@@ -82,8 +82,10 @@ def figures_of(claim: Claim) -> dict[str, Figure]:
 def number(claim: Claim) -> str:
     """HTML of the measured figure with its unit and interval; the table names the quantity."""
     mean, interval = ("about 0", "") if 0 < abs(claim.measured.mean) < 1e-12 else claim.measured.rounded
+    # "at most one point less" is said of a number that may be a gain
+    sign = "+" if claim.rule and min(claim.rule.thresholds, default=0) < 0 < claim.measured.mean else ""
     unit = f" {escape(claim.unit)}" if claim.unit else ""
-    return f'<span class="figure"><b>{mean}</b>{unit} <small>{interval}</small></span>'
+    return f'<span class="figure"><b>{sign}{mean}</b>{unit} <small>{interval}</small></span>'
 
 
 def table(claim: Claim) -> str:

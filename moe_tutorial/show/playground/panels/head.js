@@ -32,5 +32,6 @@ export function makeHead(act, timeline) {
   return {
     node: el("div", { className: "pg-head" }, el("div", {}, kicker, message), right),
     draw,
+    slow: () => act.pace((pace.value = PACES[1])),
   };
 }

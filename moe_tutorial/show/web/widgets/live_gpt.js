@@ -217,7 +217,9 @@ function render({ model, el: root }) {
   let place = 0; // of the character whose way is drawn
   let off = structuredClone(none);
   let layer = 0; // that tints the text
-  let tries = 0; // how often an expert was switched off in this sentence
+  let tries = 0; // how often an expert was switched off in this sentence, until it broke
+  let won; // the experts that were off when it broke
+  let sent; // by a link that breaks this sentence: the experts that are off, and the tries, until they are shown
   let refused = "";
   let strange = []; // characters that were typed and that the model does not know
   let seen; // what the model makes of the text
@@ -244,7 +246,8 @@ function render({ model, el: root }) {
   const unit = el("span");
   const next = dares.length > 1 ? [button("Another", { onclick: another })] : [];
   const link = linked ? [quietly("Link", { onclick: copyLink })] : [];
-  const score = el("div", { className: "moe-live-score" }, el("p", {}, figure, " ", unit), ...next, ...link);
+  const theirs = quietly("Show me", { onclick: showSent });
+  const score = el("div", { className: "moe-live-score" }, el("p", {}, figure, " ", unit), theirs, ...next, ...link);
   const notice = el("p", { className: "moe-note", role: "status" });
   const spoken = el("p", { className: "moe-sr", ariaLive: "polite" });
   const head = el("div", { className: "moe-live-head" }, sentence.label, notice, remark);
@@ -253,7 +256,7 @@ function render({ model, el: root }) {
 
   const usual = startReading(gpt, none);
   let reading = usual; // with the experts that are off
-  const gone = () => off.flatMap((all, b) => all.flatMap((out, e) => (out ? [[b, e]] : [])));
+  const gone = (of = off) => of.flatMap((all, b) => all.flatMap((out, e) => (out ? [[b, e]] : [])));
   const dare = () => dares.find((each) => each.text === text + rest);
 
   function show(words, at = [...words].length - 1) {
@@ -262,10 +265,7 @@ function render({ model, el: root }) {
     const now = reading(text);
     const right = dare()?.right ?? goesOn(gpt, usual, text, AHEAD);
     const written = out.length && text && !rest ? goesOn(gpt, reading, text, right.length) : undefined;
-    const writers = usual(text + right).slice([...text].length - 1); // each character writes the next
-    const asked = ({ choices }) => out.some(([b, e]) => choices[b].experts.includes(e));
-    const answered = [...right].filter((c, i) => c.trim() && asked(writers[i])).length;
-    seen = { now, answered, right, written, ...judge(right, written ?? right) };
+    seen = { now, right, written, ...judge(right, written ?? right) };
     draw();
   }
   function draw() {
@@ -289,14 +289,14 @@ function render({ model, el: root }) {
     return `${cannot} ${needed > 1 ? "Switch one of them off." : "Which? Switch it off."}`;
   }
   function say() {
-    const { answered, right, written, fell, letters, broken } = seen;
+    const { right, written, fell, letters, broken } = seen;
     const out = gone();
     const source = dare()?.source;
     const names = out.length === 1 ? who(out[0]) : `${out.length} experts`;
     const all = `${letters} letter${letters === 1 ? "" : "s"}`;
     // With a source, right is what it says, and one expert at a time is off.
     const [falling, fall] = source ? ["is wrong", "are wrong"] : ["changes", "change"];
-    const task = source ? "Switch off one at a time." : "Switch some off.";
+    const task = source ? "Switch off one expert at a time." : "Switch some off.";
     const falls = fell ? `${fell} of ${all} ${fell === 1 ? falling : fall}` : `no letter ${falling}`;
     put(title, {
       textContent: written === undefined ? opening() : `${broken ? "Broken: w" : "W"}ithout ${names}, ${falls}`,
@@ -307,16 +307,20 @@ function render({ model, el: root }) {
     const heads = [`With all ${inWords(B * E)}`, written === undefined ? "Without one of them" : `Without ${names}`];
     const remarks = [done() && source ? `✓ as in ${source}` : "", written ? `${broken ? "✗ " : ""}${falls}` : ""];
     continuations.draw(text, right, written, rest ? 0 : until, heads, remarks);
-    const had = answered ? `${capital(names)} had answered ${answered} of ${all}; each depends on those before.` : "";
-    const rule = written === undefined ? `${task} It is broken when half of these letters ${fall}.` : had;
-    put(figure, { textContent: !refused && tries ? (tries === 1 ? "1 try." : `${tries} tries.`) : "" });
+    const also = fell > 1 ? `A ${source ? "wrong" : "changed"} letter misleads those after it.` : "";
+    const rule = written === undefined ? `${task} The sentence is broken when half of these letters ${fall}.` : also;
+    const [n, by] = sent ? [sent.tries, "Somebody broke it in "] : [tries, won ? "Found in " : ""];
+    put(figure, { textContent: n && !refused ? `${by}${n === 1 ? "1 try" : `${n} tries`}.` : "" });
+    put(theirs, { hidden: !sent });
     put(unit, { textContent: refused || (text ? (letters ? rule : "It goes on with spaces alone. Type on.") : "") });
   }
 
+  const anew = () => ([rest, until, tries, won, sent, refused] = ["", Infinity, 0, undefined, undefined, ""]);
   /** Show a sentence that types itself, and then the letters with which the model goes on. */
   function begin(words) {
     still();
-    [off, reading, tries, refused, strange] = [structuredClone(none), usual, 0, "", []];
+    anew();
+    [off, reading, strange] = [structuredClone(none), usual, []];
     const from = stillness() ? words.length : words.indexOf(" ", words.length / 4) + 1 || words.length;
     [rest, until] = [words.slice(from), stillness() ? Infinity : 0];
     show(words.slice(0, from));
@@ -353,13 +357,25 @@ function render({ model, el: root }) {
     }
     if (dare()) off = structuredClone(none); // one at a time
     off[b][e] = out;
-    tries += out ? 1 : 0;
-    reading = gone().length ? startReading(gpt, off) : usual;
-    layer = b;
+    tries += out && !won ? 1 : 0;
+    [layer, sent] = [b, undefined];
     notice.textContent = "";
-    show(text, place);
-    if (dare() && seen.broken) keep("dare", `08.${dares.indexOf(dare())}`, { won: tries });
+    const before = won;
+    readWithout(off);
+    if (won && !before) keep("dare", `08.${dares.indexOf(dare())}`, { won: tries });
     spoken.textContent = `Expert ${e} of layer ${b + 1} is ${out ? "off" : "on"}. ${title.textContent}`;
+  }
+  function readWithout(experts) {
+    off = experts;
+    reading = gone().length ? startReading(gpt, off) : usual;
+    show(text, place);
+    if (dare() && seen.broken) won ??= structuredClone(off);
+    say();
+  }
+  function showSent() {
+    const found = sent;
+    [tries, sent] = [found.tries, undefined];
+    readWithout(found.off);
   }
   function another() {
     const at = dares.findIndex((each) => each.text === text + rest);
@@ -370,7 +386,7 @@ function render({ model, el: root }) {
 
   area.oninput = () => {
     still();
-    [rest, until, tries, refused] = ["", Infinity, 0, ""];
+    anew();
     const known = (words) => [...words].filter((c) => gpt.idOf(c) >= 0).join("");
     const unknown = [...area.value].filter((c) => gpt.idOf(c) < 0);
     const before = known(area.value.slice(0, area.selectionStart));
@@ -402,7 +418,7 @@ function render({ model, el: root }) {
 
   async function copyLink() {
     finish();
-    const names = gone().map(([b, e]) => `${b + 1}.${e}`);
+    const names = gone(won).map(([b, e]) => `${b + 1}.${e}`);
     const parts = { gpt: settings.digest, text, off: names.join(","), tries, layer: layer + 1 };
     const words = Object.entries(parts).map(([name, value]) => `${name}=${encodeURIComponent(value)}`);
     history.replaceState(history.state, "", `#${words.join("&")}`);
@@ -418,19 +434,25 @@ function render({ model, el: root }) {
     const asked = new URLSearchParams(location.hash.slice(1));
     if (!asked.has("gpt")) return;
     still();
-    [rest, until, refused] = ["", Infinity, ""];
+    anew();
     const same = asked.get("gpt") === settings.digest;
     off = structuredClone(none);
     for (const name of same ? (asked.get("off") ?? "").split(",") : []) {
       const [b, e] = name.split(".").map(Number);
       if (off[b - 1]?.[e] === false && off[b - 1].filter((out) => !out).length > 1) off[b - 1][e] = true;
     }
-    reading = gone().length ? startReading(gpt, off) : usual;
     tries = Math.floor(asked.get("tries")) || 0;
     layer = Math.min(B, Math.max(1, Math.floor(asked.get("layer")) || 1)) - 1;
     notice.textContent = same ? "" : "This link is from another build of the site: its model had other experts";
     const letters = [...(asked.get("text") ?? "")].filter((c) => gpt.idOf(c) >= 0);
-    show(letters.slice(0, longest).join(""));
+    text = letters.slice(0, longest).join("");
+    place = [...text].length - 1;
+    readWithout(off);
+    if (!won) return;
+    const found = { off, tries };
+    anew();
+    sent = found;
+    readWithout(structuredClone(none)); // whoever follows it may try first
   }
 
   // The sentence types itself while it is in sight.

@@ -67,7 +67,7 @@ def show_stubs(doctree: nodes.document, root: Path) -> None:
         section.remove(check)
         ids = [id for id in CHECKED.findall(check.children[0].astext()) if id in EXERCISES]
         puzzles = [Fold("", widget(id, root), label="Solve it here", classes=["moe-press"]) for id in ids]
-        solution = Fold("", written(cell, solved), check, label="One solution", classes=["moe-press"])
+        solution = Fold("", written(cell, solved), check, label="One solution", classes=["moe-press", "moe-solution"])
         section.replace(cell, [written(cell, stub), *puzzles, solution])
 
 

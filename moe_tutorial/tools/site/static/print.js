@@ -2,6 +2,7 @@
 // folded is not printed (site.css).
 (() => {
   const LATE = ".moe-late:not([data-mounted]), .moe-plotly:not([data-drawn=light])";
+  const FOLDED = "article details:not([open], .moe-fold:not(#recap *, .moe-solution))";
   const root = document.documentElement;
   let before = null; // the theme, and the closed folds
 
@@ -13,7 +14,7 @@
     root.toggleAttribute("data-waiting", !ready()); // the printed page then has a note that something is missing
     before ??= { theme: root.dataset.theme, folded: [] };
     root.dataset.theme = "light";
-    for (const part of document.querySelectorAll("article details:not([open], .moe-fold:not(#recap *))")) {
+    for (const part of document.querySelectorAll(FOLDED)) {
       part.open = true;
       before.folded.push(part);
     }
