@@ -1100,7 +1100,7 @@ picture(
     whole_grid,
     title=f"Most right in 8 × 8: {max(mean, key=mean.get)}. Quickest for one token in 16 × 128: {in_order[0]}",
     note="±: the farther end of the 95 % interval, over ten seeds, or over turns of the clock. Lines: from 0 to the column's largest; idle to 100, "
-    "right from a full ten to 100. Right and idle: each with the best of nine settings, mixture and tree with their balance losses. A step: on 512 tokens. Times: plain code; for 1 token the "
+    "right from a full ten to 100. Right and idle: each with the best of nine settings, mixture and tree with their balance losses. 512: tokens at once, in a step, too. Times: plain code; for 1 token the "
     "lines above, the tree asked all at once, in 8 × 8 from the cache; for more the layers' own code, with more calls. –: in a dense layer all neurons answer.",
     alt="; ".join(
         f"{heading}: {', '.join(f'{n} {cell[1]}' for n, cell in cells.items())}"
