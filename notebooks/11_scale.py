@@ -302,7 +302,7 @@ table(
         if ratio > 1
         else ". "
     )
-    + f"The others are on an H100, which does {FLOPS / BANDWIDTH:.0f} FLOP per byte by its data sheet. Here it is {np.median(flop_per_byte):.0f}.",
+    + f"The others are on an H100, which does {FLOPS / BANDWIDTH:.1f} FLOP per byte by its data sheet. Here it is {np.median(flop_per_byte):.1f}.",
 )
 
 # %% [markdown] tags=["11.worst"]

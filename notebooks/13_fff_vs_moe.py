@@ -234,7 +234,7 @@ ahead = [size for size, each in leads.items() if estimate(each).low > 0]
 verdicts[1] = "not here, in accuracy"
 if ahead:
     verdicts[1] = (
-        f"{'yes' if len(ahead) == 2 else 'it depends'}: more right in {' and '.join(ahead)}"
+        f"{'yes' if len(ahead) == 2 else 'it depends'}: the tree is more right in {' and '.join(ahead)}"
     )
 mean = {name: np.mean(numbers) for name, numbers in right.items()}
 reveal(
@@ -1126,7 +1126,9 @@ for name, times in answering(n_tokens, {n: of[n] for n in LAYERS}).items():
 quiz("13")
 
 # %% [markdown] tags=["13.improvement", "13.idle", "13.token", "13.same_time"]
-# What we would take, each with its price. All but dense small also cost memory.
+# <details><summary>What we would take, each with its price</summary>
+#
+# All but dense small also cost memory.
 #
 # | | when | its price |
 # |---|---|---|
@@ -1135,6 +1137,8 @@ quiz("13")
 # | **mixture** | dense small is not right enough, and dense large is too slow (large layers; one token, or hundreds): not seen here | in 8 × 8 fewer right than dense large, a balance loss |
 # | **tree** | the same, one token at a time: in 16 × 128 not told apart from dense large in accuracy | in 8 × 8 a little behind the mixture, a hardening loss, a balance loss, slow training |
 # | **path** | not in this grid; with 8 levels, in 8 × 8, it is more right than dense small, with as many neurons a token | in 16 × 128 far behind dense small, slow training |
+#
+# </details>
 #
 # In 8 × 8 nobody needs a mixture or a tree: dense large is more right than both, and quicker. In 16 × 128, dense small is on average
 # less than a point behind them, and quicker. So we measured no case in which neither dense layer would do: that takes a harder task. And all of

@@ -112,7 +112,7 @@ def test_an_exercises_stub_is_in_sight_and_the_solution_folds_with_its_check():
     (block,) = shown.findall(nodes.literal_block)
     assert block.rawsource == block.astext()  # Sphinx highlights the one only if it equals the other
     assert solution["label"] == "One solution"
-    assert solution["classes"] == ["moe-press"]
+    assert solution["classes"] == ["moe-press", "moe-solution"]
     solved, checked = (part.astext() for part in solution.children)
     assert solved == 'def f(x):\n    """Words."""\n    return x + 1'
     assert checked == 'f = check("99.f", f)\n\n✓ exercise 99.f: right'

@@ -114,6 +114,7 @@ function render({ model, el: root }) {
   function turnTo(kind) {
     const settings = engine.settings();
     if (kind === settings.layer) return;
+    if (!tour.card.hidden) tour.end(); // its words are of the other kind
     const known = !own && preset && PRESETS.find((other) => other.kind === kind);
     const steps = Math.min(frame.step, CATCH_UP);
     begin(known ? fromPreset(known) : stateOf(carried(settings, kind), { steps, point: frame.point }));

@@ -73,8 +73,6 @@ export function makeTour(root) {
     mark("");
     opener.focus();
   }
-  card.onkeydown = ({ key }) => {
-    if (key === "Escape") end();
-  };
-  return { opener, card };
+  card.onkeydown = ({ key }) => void (key === "Escape" && end());
+  return { opener, card, end };
 }

@@ -310,7 +310,8 @@ function render({ model, el: root }) {
     const also = fell > 1 ? `A ${source ? "wrong" : "changed"} letter misleads those after it.` : "";
     const rule = written === undefined ? `${task} The sentence is broken when half of these letters ${fall}.` : also;
     const [n, by] = sent ? [sent.tries, "Somebody broke it in "] : [tries, won ? "Found in " : ""];
-    put(figure, { textContent: n && !refused ? `${by}${n === 1 ? "1 try" : `${n} tries`}.` : "" });
+    const found = won ? `: ${who(gone(won)[0])}` : "";
+    put(figure, { textContent: n && !refused ? `${by}${n === 1 ? "1 try" : `${n} tries`}${found}.` : "" });
     put(theirs, { hidden: !sent });
     put(unit, { textContent: refused || (text ? (letters ? rule : "It goes on with spaces alone. Type on.") : "") });
   }
