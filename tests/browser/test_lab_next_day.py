@@ -63,7 +63,7 @@ def asked(page):
 def see_yesterdays(page):
     """What was left is there; what has to be run says so."""
     expect(asked(page)).to_contain_text("You said 29 of 60. Locked")
-    expect(page.locator(".moe-ask", has_text="Your guess, answered")).to_contain_text("it is 60 of 60.")
+    expect(page.locator(".moe-ask", has_text="Your guess, answered")).to_contain_text("The answer: 60 of 60.")
     unasked = page.locator(".moe-ask", has_text="In how many of the seventy?")
     expect(unasked).to_contain_text("Run this cell to answer.")
     assert page.get_by_role("button", name="Lock my guess").count() == 0
