@@ -125,8 +125,7 @@ WON = "#preset=seven&steps=1200&then=600:noise:0,0:balance:switch,0:coefficient:
 
 def test_a_challenge_is_scored_by_the_run_and_its_link_is_the_result(wide, visit):
     opened = wide.preset(NAMES["seven"])
-    assert opened.step() == 600
-    assert opened.root.get_by_label("Pace").input_value() == "60"  # or its steps would be gone
+    assert (opened.step(), opened.root.get_by_label("Pace").input_value()) == (600, "60")  # or they would be gone
     score = opened.fast().root.locator(".pg-score")
     assert score.inner_text().startswith("Dead: 7.")
     assert opened.slider("Experts, E").is_disabled()

@@ -5,6 +5,7 @@ from moe_tutorial.show import bars, expert_bars, expert_cards, message, usage_ba
 
 def test_a_chosen_expert_wears_its_colour_and_its_weight():
     html = expert_cards([0.0, 0.75])
+    assert html.count("<li") == 2
     assert "not asked" in html
     assert "--c:var(--moe-e1);--o:var(--moe-on1)" in html
     assert "0.75" in html

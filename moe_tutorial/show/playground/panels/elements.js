@@ -16,8 +16,5 @@ export function heading(words = "") {
   const bubble = el("details", { className: "pg-what", name: "pg-what" }, asked, said); // one is open at a time
   const node = el("div", { className: "pg-above" }, title, bubble);
   asked.onblur = () => (bubble.open = false);
-  asked.onkeydown = ({ key }) => {
-    if (key === "Escape") bubble.open = false;
-  };
   return { node, title: (now) => set(title, now), explain: (now) => set(said, now), words: () => title.textContent };
 }

@@ -73,6 +73,8 @@ export function makeTour(root) {
     mark("");
     opener.focus();
   }
-  card.onkeydown = ({ key }) => void (key === "Escape" && end());
+  card.onkeydown = ({ key }) => {
+    if (key === "Escape") end();
+  };
   return { opener, card, end };
 }
