@@ -145,10 +145,6 @@ class Experts(nn.Module):
             return act(F.linear(tokens, w_in, b_in))
         return act(F.linear(tokens, w_gate, b_gate)) * F.linear(tokens, w_in, b_in)
 
-    def extra_repr(self) -> str:
-        kind = "gated " if self.gated else ""
-        return f"{self.n_experts} {kind}{self.activation} experts, {self.d_model} -> {self.d_hidden} -> {self.d_out}"
-
 
 def check_activation(activation: str | ClampedSwiGLU | None, gated: bool) -> str | ClampedSwiGLU:
     """The activation of such experts, the default for None; ValueError if they cannot have it."""

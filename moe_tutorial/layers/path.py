@@ -75,6 +75,3 @@ class PathLayer(nn.Module):
             y = y + ACTIVATIONS[self.activation](score) * self.w_out[node]
             node = 2 * node + 1 + right
         return y, Descent(node - (2**self.depth - 1))
-
-    def extra_repr(self) -> str:
-        return f"depth {self.depth}, {2**self.depth - 1} nodes, {self.d_in} -> {self.d_out}, {self.activation}"

@@ -157,15 +157,6 @@ class Router(nn.Module):
             self.bias = bias.to(self.bias.device)
         return self
 
-    def extra_repr(self) -> str:
-        groups = "" if self.n_groups is None else f", best {self.top_groups} of {self.n_groups} groups"
-        return (
-            f"top {self.top_k} of {self.n_experts}, d_model={self.d_model}, gate={self.gate!r}, "
-            f"renormalize={self.renormalize}, noise={self.noise!r}, bias={self.bias is not None}, scale={self.scale}"
-            + groups
-            + (", logit_bias=True" if self.logit_bias is not None else "")
-        )
-
 
 def full_linear(tokens: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``tokens @ weight.T + bias`` in the dtype of ``tokens``, under autocast, too."""

@@ -185,9 +185,6 @@ class FastFeedForward(nn.Module):
             return None
         return fast.soften(tokens, decisions, leaves.w_in, leaves.b_in, leaves.w_out, leaves.b_out, leaves.activation)
 
-    def extra_repr(self) -> str:
-        return f"depth {self.depth}, {self.n_leaves} leaves, {self.d_in} -> {self.d_out}, dispatch={self.dispatch!r}"
-
 
 def follow(logits: Tensor, depth: int) -> Tensor:
     """The leaf that hard decisions lead to: logits (T, N) -> int64 (T,)."""

@@ -285,8 +285,4 @@ def test_the_front_pages_dares_are_finished_rightly_and_broken_by_one_or_two_exp
         assert title(page).startswith(("One of these sixteen", "Two of these sixteen"))
     assert len(found) >= 8
     assert max(list(found.values()).count(broken) for broken in found.values()) <= 2  # or the answer would be known
-    page.reload()  # each dare is won, and the map of lessons says so
-    expect(page.locator(".moe-done")).to_have_text("08")
-    won = page.locator(".moe-lessons li").nth(8).locator("small")
-    expect(won).to_have_attribute("data-done", re.compile(r" · 1 of \d+ done"))
     assert page.wrong == []

@@ -11,11 +11,11 @@ def test_a_guess_and_a_puzzle_mark_their_lessons_on_the_map(open_page, axe):
     card.scroll_into_view_if_needed()  # it is mounted when it comes near
     card.get_by_role("slider").press("End")
     card.get_by_role("button", name="Lock my guess").click()
-    expect(page.locator(".bd-sidebar-primary [data-done$='1 done']")).to_have_text("14 Capstone")
+    expect(page.locator(".bd-sidebar-primary [data-done$=' 1 of 12']")).to_have_text("14 Capstone")
     expect(hidden).to_be_visible()
     page.goto(f"{page.home}/index.html")
-    expect(page.locator(".moe-done")).to_have_text("14")
-    expect(page.locator(".moe-lessons li").nth(14).locator("small")).to_have_attribute("data-done", " · 1 of 12 done")
+    expect(page.locator(".moe-lesson.moe-done")).to_have_text("14")
+    expect(page.locator(".moe-lessons li").nth(14).locator("small")).to_have_attribute("data-done", " · 1 of 12")
     page.evaluate("""() => {
         const start = `moe ${location.pathname.replace(/[^/]*$/, "")} `;
         const kept = { "exercise 03.route": { solved: true }, "exercise 04.training_step": { solved: false },
@@ -24,7 +24,7 @@ def test_a_guess_and_a_puzzle_mark_their_lessons_on_the_map(open_page, axe):
         localStorage.setItem("moe /another/ guess 01.neurons", '{"said":1}');
     }""")
     page.reload()
-    expect(page.locator(".moe-done")).to_have_text(["03", "06", "14"])
+    expect(page.locator(".moe-lesson.moe-done")).to_have_text(["03", "06", "14"])
     for theme in ("light", "dark"):
         page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
         assert faults(page, axe, ".moe-lessons") == []

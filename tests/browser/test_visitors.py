@@ -58,7 +58,11 @@ def test_a_search_by_the_fields_words_finds_the_lesson(open_page, scheme):
 
 
 def test_a_search_for_a_number_leads_to_the_claim(open_page):
-    page = open_page("search.html?q=07.9")
+    page = open_page("03_router.html")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("07.9")
+    expect(page.locator("dialog li a")).to_have_text("07 Balance: claim 07.9")  # while one types
+    page.keyboard.press("Enter")
     page.get_by_text("Search finished").wait_for()
     (result,) = page.locator("ul.search li a").all()
     assert result.inner_text() == "07 Balance: claim 07.9"

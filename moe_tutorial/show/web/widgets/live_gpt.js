@@ -3,7 +3,6 @@
 import { button, el, freshId, mount, quietly, redrawOnChange, stillness } from "../dom.js";
 import { dye, pattern } from "../draw/shares.js";
 import { readGpt, startText } from "../gpt.js";
-import { keep } from "../ask/storage.js";
 import { capital } from "../words.js";
 
 const PACE = 80; // ms a character, while the sentence types itself and the model goes on
@@ -230,8 +229,7 @@ function render({ model, el: root }) {
   const tint = el("span");
   const some = `${inWords(k)} of ${inWords(E)} small networks`;
   const networks = el("small", {}, `In each layer, a router sends each character to ${some}, the experts. `);
-  const surer = el("small", {}, " The thicker its line, the surer the router.");
-  const remark = el("p", { className: "moe-note" }, networks, tint, surer);
+  const remark = el("p", { className: "moe-note" }, networks, tint);
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("class", "moe-live-ways");
   svg.setAttribute("aria-hidden", "true");
@@ -286,7 +284,7 @@ function render({ model, el: root }) {
     if (needed && !done()) return "Can it finish this sentence?";
     if (!needed) return "What changes if you switch experts off?";
     const cannot = `${capital(inWords(needed))} of these ${inWords(B * E)} experts it cannot do without.`;
-    return `${cannot} ${needed > 1 ? "Switch one of them off." : "Which? Switch it off."}`;
+    return `${cannot} ${needed > 1 ? "Click one of them" : "Which? Click one"} to switch it off.`;
   }
   function say() {
     const { right, written, fell, letters, broken } = seen;
@@ -303,7 +301,9 @@ function render({ model, el: root }) {
     });
     put(kicker, { textContent: source ? "A small GPT that has never read this sentence" : settings.title });
     put(networks, { hidden: out.length > 0 });
-    put(tint, { textContent: `Tint and number: its expert in layer ${layer + 1}.` });
+    put(tint, {
+      textContent: `Tint and number: its expert in layer ${layer + 1}. In a box: who asks it; · is a space.`,
+    });
     const heads = [`With all ${inWords(B * E)}`, written === undefined ? "Without one of them" : `Without ${names}`];
     const remarks = [done() && source ? `✓ as in ${source}` : "", written ? `${broken ? "✗ " : ""}${falls}` : ""];
     continuations.draw(text, right, written, rest ? 0 : until, heads, remarks);
@@ -361,9 +361,7 @@ function render({ model, el: root }) {
     tries += out && !won ? 1 : 0;
     [layer, sent] = [b, undefined];
     notice.textContent = "";
-    const before = won;
     readWithout(off);
-    if (won && !before) keep("dare", `08.${dares.indexOf(dare())}`, { won: tries });
     spoken.textContent = `Expert ${e} of layer ${b + 1} is ${out ? "off" : "on"}. ${title.textContent}`;
   }
   function readWithout(experts) {

@@ -27,10 +27,16 @@ from moe_tutorial.tools.site.repository import repository as course_address
 
 FIRST = "00_start_here"
 ANCHOR = "run-it-yourself"  # the section on the front page
-MORE = {"03", "06", "07", "08"}  # lessons with a challenge in the playground, or with the front page's game
 # The claim that refutes the belief named on the front page: no guess asks about it, and no clock judges it.
 BELIEF = "10.3"
 FOUND = "In a layer of eight experts, eight neighbouring characters ask <b>{}</b> experts fewer than by chance"
+
+
+def to_do(repository: Path) -> Counter[str]:
+    """How many guesses, exercises, suspects and challenges each lesson has, by its number such as "03"."""
+    written = "".join(path.read_text(encoding="utf-8") for path in (repository / "notebooks").glob("*.py"))
+    names = {name for _, name in re.findall(r'\b(guess|check|detective)\(\s*"(\d\d\.\w+)"', written)}
+    return Counter([name[:2] for name in names] + ["03", "06", "07"])  # with a challenge in the playground
 
 
 def cards(repository: Path) -> str:
@@ -38,13 +44,11 @@ def cards(repository: Path) -> str:
 
     ``static/progress.js`` fills a lesson's number with the colour of its expert as far as the reader has done it.
     """
-    written = "".join(path.read_text(encoding="utf-8") for path in (repository / "notebooks").glob("*.py"))
-    items = []
+    of, items = to_do(repository), []
     for lesson in lessons(repository):
         after = f" · after {' and '.join(name[:2] for name in lesson.needs)}" if lesson.needs else ""
         number, title = lesson.lesson.title.split(" ", 1)
-        of = len(set(re.findall(rf'\b(guess|check|detective)\(\s*"({number}\.\w+)"', written))) + (number in MORE)
-        badge = f'<span class="moe-lesson" data-of="{of}" style="{_dye(int(number))}">{number}</span>'
+        badge = f'<span class="moe-lesson" data-of="{of[number]}" style="{_dye(int(number))}">{number}</span>'
         items.append(
             f'<li><a href="{lesson.lesson.name}.html"><b>{badge} {escape(title)}</b>'
             f"<small>{lesson.lesson.minutes} min{after}</small><span>{escape(lesson.asks)}</span></a></li>"
@@ -96,7 +100,7 @@ def drawn(gpt: GPT, dare: Dare) -> str:
     text, asked = dare.text, answers(gpt, dare.text)
     one = len(dare.experts) == 1
     opening = f"{'One' if one else 'Two'} of these sixteen experts it cannot do without. "
-    opening += "Which? Switch it off." if one else "Switch one of them off."
+    opening += "Which? Click one to switch it off." if one else "Click one of them to switch it off."
     later = text.find(" ", len(text) // 4) + 1 or len(text)
     cells = "".join(
         f'<span class="moe-live-cell moe-live-u0{" moe-live-later" if i >= later else ""}" data-e="{e}" '
@@ -114,8 +118,8 @@ def drawn(gpt: GPT, dare: Dare) -> str:
         '<p class="moe-kicker">A small GPT that has never read this sentence</p>'
         f'<p class="moe-title moe-live-title moe-live-later">{opening}</p>'
         '<div class="moe-live"><div class="moe-live-head"><p class="moe-note">In each layer, a router sends '
-        "each character to one of eight small networks, the experts. Tint and number: its expert in layer 1. "
-        'With JavaScript you can type here.</p></div><div class="moe-live-line" role="img" '
+        "each character to one of eight small networks, the experts. Tint and number: its expert in layer 1. In a box: "
+        'who asks it; · is a space. With JavaScript you can type here.</p></div><div class="moe-live-line" role="img" '
         f'aria-label="A sentence, and the expert of each character: {escape(said)}">'
         f'<div class="moe-live-cells">{cells}</div></div>'
         f'<div class="moe-live-layers" style="--columns:{min(E, 8)}">{layers}</div><div class="moe-live-two">'

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from bs4 import BeautifulSoup
 from sphinx.application import Sphinx
 
+from moe_tutorial.tools.site.content import front_page
 from moe_tutorial.tools.site.html.social_meta import address
 
 # Script or style -> the classes, ids and elements of which a page must have one, or else does not load the file.
@@ -24,7 +25,6 @@ USED_BY = {
     "claims.js": {"moe-claim"},
     "progress.js": {"bd-sidebar-primary"},
     "claims.css": {"moe-claims-filter"},
-    "search.js": {"search-results"},
     "searchtools.js": {"search-results"},
     "language_data.js": {"search-results"},
     "searchindex.js": {"search-results"},
@@ -89,6 +89,7 @@ def edit_pages(app: Sphinx, exception: Exception | None) -> None:
     """Apply all of these to every page."""
     if exception or app.builder.format != "html":
         return
+    of = front_page.to_do(Path(app.srcdir).parent)
     gc.freeze()  # or the garbage collector checks all of Sphinx's objects again and again while pages are parsed
     for file in Path(app.outdir).glob("*.html"):
         page = BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser")
@@ -96,6 +97,8 @@ def edit_pages(app: Sphinx, exception: Exception | None) -> None:
         defer_scripts(page)
         correct_theme(page)
         add_switch(page)
+        for link in page.select(".bd-sidebar-primary .toctree-l1 > a"):
+            link["data-of"] = of[link.text.strip()[:2]]  # for progress.js
         if file.stem == "404":
             make_absolute(page, urlsplit(address(app)).path or "/")
         file.write_text(str(page), encoding="utf-8")

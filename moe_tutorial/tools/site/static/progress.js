@@ -10,24 +10,20 @@
     try {
       const keys = Object.keys(localStorage).filter((key) => key.startsWith(start));
       const found = keys.filter((key) => isDone(JSON.parse(localStorage.getItem(key)) ?? {}));
-      const names = found.map((key) => key.slice(start.length).replace(/^(dare \d\d).*/, "$1")); // one game
-      return [...new Set(names)].map((name) => name.split(" ")[1].slice(0, 2));
+      return found.map((key) => key.slice(start.length).split(" ")[1].slice(0, 2));
     } catch {
       return []; // this browser refuses storage
     }
   }
   function show() {
     const all = done();
-    for (const link of document.querySelectorAll(".bd-sidebar-primary .toctree-l1 > a")) {
-      const n = all.filter((lesson) => link.textContent.trim().startsWith(`${lesson} `)).length;
-      link.dataset.done = n ? ` · ${n} done` : "";
-    }
-    for (const badge of document.querySelectorAll(".moe-lesson")) {
-      const n = all.filter((lesson) => lesson === badge.textContent).length;
-      const of = Math.max(n, badge.dataset.of);
-      badge.classList.toggle("moe-done", n > 0);
-      badge.style.setProperty("--part", `${(100 * n) / of}%`);
-      badge.parentElement.nextElementSibling.dataset.done = n ? ` · ${n} of ${of} done` : "";
+    for (const lesson of document.querySelectorAll("[data-of]")) {
+      const n = all.filter((number) => lesson.textContent.trim().startsWith(number)).length;
+      const of = Math.max(n, lesson.dataset.of);
+      lesson.classList.toggle("moe-done", n > 0);
+      lesson.style.setProperty("--part", `${(100 * n) / of}%`);
+      const line = lesson.closest("b")?.nextElementSibling ?? lesson; // of a card on the map, or of the sidebar
+      line.dataset.done = n ? ` · ${n} of ${of}` : "";
     }
   }
   // The reader comes back to the page, another tab adds something, or a widget of this page does.

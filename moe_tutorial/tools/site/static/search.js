@@ -2,10 +2,11 @@
 // An excerpt is fetched from its page, which browsers forbid to pages opened from a folder.
 DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = location.protocol !== "file:";
 
+const TOOLS = ["_static/language_data.js", "_static/searchtools.js", "searchindex.js"];
 const SKIP = ".moe-fold, .katex-mathml, .moe-how, .moe-switch, noscript, h1, #print-main-content, .bd-header, .bd-toc";
 // Sphinx lists a page once for each way in which it was found, and takes excerpts from hidden code and tables of
 // contents.
-document.querySelector('script[src*="searchtools"]').addEventListener("load", () => {
+function correct() {
   const { _performSearch: find, htmlToText } = Search;
   Search._performSearch = (...query) => {
     const pages = new Map(); // the best result comes last
@@ -24,6 +25,27 @@ document.querySelector('script[src*="searchtools"]').addEventListener("load", ()
     const claim = anchor && page.querySelector(`${anchor}.moe-claim h3`);
     return claim ? claim.textContent : htmlToText(page.documentElement.outerHTML, anchor);
   };
+}
+document.querySelector('script[src*="searchtools"]')?.addEventListener("load", correct);
+
+// On other pages, the dialog shows the best results while one types. It loads the index when it is used.
+const field = document.querySelector("body:not(:has(#search-results)) #pst-search-dialog input");
+const root = document.documentElement.dataset.content_root;
+const make = (name, properties) => Object.assign(document.createElement(name), properties);
+const best = make("ul", { ariaLabel: "Best results" });
+let typed, index;
+const load = (file) =>
+  new Promise((resolve) => {
+    const onload = () => resolve((field.value = typed)); // searchtools.js empties it
+    document.head.append(make("script", { src: root + file, async: false, onload }));
+  });
+field?.form.after(best);
+field?.addEventListener("input", async () => {
+  typed = field.value;
+  await (index ??= Promise.all(TOOLS.map(load)).then(correct));
+  const results = Search._performSearch(...Search._parseQuery(typed)).reverse();
+  const link = ([page, title, place]) => `<li><a href="${root}${page}.html${place ?? ""}">${title}</a></li>`;
+  best.innerHTML = results.slice(0, 6).map(link).join("");
 });
 
 // The words are highlighted on the page that a result leads to, and on no other.
