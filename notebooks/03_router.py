@@ -254,7 +254,7 @@ print(f"at k = 2 the two agree, and at k = 1 both are 1, for all {len(x):,} digi
 # %% [markdown]
 # ## Push it around
 #
-# Take the router of the right map. Turn the temperature, choose more experts for a token (`k`), change the order of softmax and top-k, and
+# Take `anywhere`, the router that also reads the 1. Turn the temperature, choose more experts for a token (`k`), change the order of softmax and top-k, and
 # click on a point to see its probabilities and gate weights.
 #
 # Which of your moves shift the *borders*, and which shift only the *weights*?
@@ -424,7 +424,7 @@ quiz("03")
 #
 # 1. In the explorer, set `k` to 2 and change the order. The borders stay; look at the weights of one point. Then do the
 #    same at `k = 1`.
-# 2. Make the right router's weights smaller: `with torch.no_grad(): anywhere.weight.mul_(0.05)`, and run the maps again. The right map's
+# 2. Make the weights of `anywhere` smaller: `with torch.no_grad(): anywhere.weight.mul_(0.05)`, and run the maps again. Its
 #    borders stay, and its colours fade. What has become of the gate weights, and of the output that they scale? (`mul_(20)` restores them.)
 # 3. In a new cell, hand `explore_router` a router of your own, any function from (N, 2) to (N, experts):
 #    `explore_router(lambda x: -torch.cdist(x, points.x_train[:6]), points.x_train, points.y_train)` sends each point to the nearest of six.

@@ -449,7 +449,7 @@ print(f"If a token read all of its weights: {np.mean(found) / 18557e6:.1f}.")
 #
 # A model runs from memory if *all* of its weights fit. If not, experts may stay on disk, and are read from there when a token asks
 # for them: **offloading**. We assume that memory must hold what every token uses, and the experts of one token. Which other experts
-# it holds is left to chance, for now. (Other models, and a laptop of your own: *Which model for this laptop?*, below.)
+# it holds is left to chance, for now. (Other models, and a laptop of your own: *Which model for this laptop?*, at the end.)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.

@@ -422,7 +422,7 @@ alike = [takes(config, sharing) for config in served.values()]
 guess(
     "11.sooner",
     f"A full replica serves {full['large']:,.0f} requests a second with the large model, {full['mixture']:,.0f} with the mixture. But "
-    f"only {FEW} a second come. By your `price`, each then costs {price(FEW, full['large'], GPUS):.2f} GPU-seconds with the large model, "
+    f"only {FEW} a second come. By your `price`, a request then costs {price(FEW, full['large'], GPUS):.2f} GPU-seconds with the large model, "
     f"{price(FEW, full['mixture'], GPUS):.2f} with the mixture. Which answers sooner?",
     choices=[
         "the mixture, in about a quarter of the time: a quarter of the experts is asked",

@@ -678,7 +678,7 @@ def our_bill(found):
 
 secrets = json.loads(b64decode(game.settings["sealed"]))
 bill = our_bill(secrets["found"][0])
-game.question += f" All probes on all suspects would cost {9 * sum(price.values()):,} tokens. With a list of what each bug fails, we paid {bill:,} for the first nine."
+game.question += f" All probes on all suspects would cost {9 * sum(price.values()):,} tokens. Our bill for the first nine was {bill:,}: we knew which probes each bug fails."
 game
 
 

@@ -102,7 +102,7 @@ def test_a_run_is_stamped_and_paid_and_a_wrong_verdict_is_answered_by_what_was_r
     say(page, A="softmax twice", B="late tokens", C="last wins", D=SOUND)
     accuse.click()
     expect(told).to_have_text("0 of 4 right: 9,084 tokens, 4 wrong verdicts.")
-    expect(told).to_be_focused()
+    expect(page.get_by_label("Verdict on A")).to_be_focused()
     for letter, said in {
         "A": "softmax twice would fail certain, too, and A passed it.",
         "B": "You have not run alone on B. It would tell.",

@@ -61,7 +61,7 @@ function render({ model, el: root }) {
       if (!isReady) return void (told.textContent = "Run a probe and choose a verdict first.");
       const isNew = ([letter, bug]) => bug && bug !== truth[letter] && bug !== board.last[letter];
       keep({ wrong: board.wrong + Object.entries(board.said).filter(isNew).length, last: board.said });
-      told.focus();
+      (root.querySelector(".moe-is-wrong select") ?? told).focus(); // the reason stands below it
     }
     function goOn() {
       if (replayed) history.replaceState(history.state, "", location.pathname + location.search);
