@@ -225,7 +225,6 @@ right_large = {name: np.array(found["right"]) for name, found in in_large.items(
 large = right_large["tree"] - right_large["mixture"]
 careless = trained("mixture", raw, balanced=False)[0]
 right_deeper = np.array(stored["path, 8 levels"]["right"])
-without = right["tree"] - of_mixture["no loss"][0]  # the lead if one step is careless
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
@@ -1170,29 +1169,6 @@ quiz("13")
 #   .0001, .001 and .01); 5, 10 and 20 of the hardening loss (in 16 × 128: 40, 80 and 160), on a ramp. The tree's balance loss keeps a
 #   weight of 1.
 # - the others, which have no such loss: nine learning rates, from .001 to .1.
-#
-# ### Less and less care
-#
-# The rigged comparison in two steps, and what the balance losses do to accuracy.
-
-# %% tags=["draw", "nbval-ignore-output", "13.improvement"]
-# Drawn: the tree's lead, with the same care, and with less for the mixture.
-plain_mixture, plain_tree = of_mixture["no loss"][0], of_tree["no loss"][0]
-leads = {
-    "same care": lead,
-    "no balance loss for either": plain_tree - plain_mixture,
-    "no Switch loss for the mixture": without,
-    "and raw pixels for it": right["tree"] - careless,
-}
-interval_chart(
-    leads,
-    title=f"Same care: {lead.mean():+.1f} points. A rigged comparison: {leads['and raw pixels for it'].mean():+.1f}",
-    note="Right of the line the tree is ahead. Accuracy gained, in points: by the Switch loss "
-    f"{lies(right['mixture'] - plain_mixture, '+')}, by the tree's balance loss {lies(right['tree'] - plain_tree, '+')}.",
-    colors=dict.fromkeys(list(leads)[2:], "muted"),
-    unit="the tree's lead, points",
-    zero=0,
-)
 
 # %% [markdown]
 # ### Busy, or right
@@ -1363,16 +1339,9 @@ claim(
 # On the slider, with plain code on both sides, the lead is far from that, even at 2,048. A compiled tree, beside a
 # compiled mixture, we have not timed.
 #
-# ### 512 tokens at once
+# ### A step of training
 #
-# The grid's times are of plain code. With compiled code beside it:
-
-# %% tags=["measure", "nbval-ignore-output"]
-# Measured: 512 tokens at once, plain and compiled.
-both = ("", ", compiled")
-for name in (*COMPILED, "mixture"):
-    plain, compiled = (1e3 * np.median(took[512][f"{name}{how}"]) for how in both)
-    print(f"{name:12}{plain:6.1f} ms plain{compiled:6.1f} ms compiled")
+# On a batch of 512 tokens, the tree computes all its leaves, as its choices are soft; the mixture asks one expert a token.
 
 # %% tags=["measure"]
 # Claim 13.4: a step of training.
