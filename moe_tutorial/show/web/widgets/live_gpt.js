@@ -284,7 +284,7 @@ function render({ model, el: root }) {
     if (needed && !done()) return "Can it finish this sentence?";
     if (!needed) return "What changes if you switch experts off?";
     const cannot = `${capital(inWords(needed))} of these ${inWords(B * E)} experts it cannot do without.`;
-    return `${cannot} ${needed > 1 ? "Click one of them" : "Which? Click one"} to switch it off.`;
+    return `${cannot} ${needed > 1 ? "Click one of them." : "Which? Click it."}`;
   }
   function say() {
     const { right, written, fell, letters, broken } = seen;

@@ -100,7 +100,7 @@ def drawn(gpt: GPT, dare: Dare) -> str:
     text, asked = dare.text, answers(gpt, dare.text)
     one = len(dare.experts) == 1
     opening = f"{'One' if one else 'Two'} of these sixteen experts it cannot do without. "
-    opening += "Which? Click one to switch it off." if one else "Click one of them to switch it off."
+    opening += "Which? Click it." if one else "Click one of them."
     later = text.find(" ", len(text) // 4) + 1 or len(text)
     cells = "".join(
         f'<span class="moe-live-cell moe-live-u0{" moe-live-later" if i >= later else ""}" data-e="{e}" '
