@@ -179,6 +179,7 @@ function render({ model, el: root }) {
     reads.draw(frame, kind);
     start.show(preset, frame.settings, frame.knocked);
     story.draw(frame);
+    left.inert = side.inert = frame.step < (preset?.from ?? 0); // a challenge begins later
     set(rare, kind.words.more(frame).trim());
     const points = own ? "your own points" : SETTINGS.data.choices[frame.settings.data].toLowerCase();
     const message = kind.words.message(frame).replaceAll(" %", "\u00a0%");

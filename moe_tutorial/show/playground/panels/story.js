@@ -94,6 +94,7 @@ export function makeStory(goOn, keepWon) {
     const { goal, from = 0, steps } = preset;
     const won = run.won();
     const asGiven = JSON.stringify(run.begun.settings) === JSON.stringify(fromPreset(preset).settings);
+    if (step < from) return void set(score, `First it runs to step ${figure(from)}. Then it is your turn.`);
     const early = `You changed something before step ${figure(from)}. Choose this challenge anew in the menu.`;
     if (from && !(asGiven && run.changes().every(({ at }) => at >= from))) return void set(score, early);
     const [points, unit] = { steps: [won - from, "steps"], E: [frame.settings.E, "experts"] }[preset.score];

@@ -304,7 +304,7 @@ function render({ model, el: root }) {
     put(tint, {
       textContent: `Tint and number: its expert in layer ${layer + 1}. In a box: who asks it; · is a space.`,
     });
-    const heads = [`With all ${inWords(B * E)}`, written === undefined ? "Without one of them" : `Without ${names}`];
+    const heads = [`With all ${inWords(B * E)}`, out.length ? `Without ${names}` : "Without one of them"];
     const remarks = [done() && source ? `✓ as in ${source}` : "", written ? `${broken ? "✗ " : ""}${falls}` : ""];
     continuations.draw(text, right, written, rest ? 0 : until, heads, remarks);
     const also = fell > 1 ? `A ${source ? "wrong" : "changed"} letter misleads those after it.` : "";

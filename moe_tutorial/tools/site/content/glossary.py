@@ -103,8 +103,8 @@ def link(app: Sphinx, doctree: nodes.document) -> None:
 
 
 def found_by(term: Term, place: str) -> addnodes.index:
-    """Index entries with which a search for any of the term's names finds ``place``."""
-    return addnodes.index(entries=[("single", name, place, "main", None) for name in (term.name, *term.aliases)])
+    """Index entries with which a search for any of the term's names, or for its plural, finds ``place``."""
+    return addnodes.index(entries=[("single", f"{name}s", place, "main", None) for name in (term.name, *term.aliases)])
 
 
 def _link_in(text: nodes.Text, words: list[Term], pattern: re.Pattern, unused: set[str], page: str) -> None:

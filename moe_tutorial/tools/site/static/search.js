@@ -31,13 +31,12 @@ document.querySelector('script[src*="searchtools"]')?.addEventListener("load", c
 // On other pages, the dialog shows the best results while one types. It loads the index when it is used.
 const field = document.querySelector("body:not(:has(#search-results)) #pst-search-dialog input");
 const root = document.documentElement.dataset.content_root;
-const make = (name, properties) => Object.assign(document.createElement(name), properties);
-const best = make("ul", { ariaLabel: "Best results" });
+const best = document.createElement("ul");
 let typed, index;
 const load = (file) =>
   new Promise((resolve) => {
     const onload = () => resolve((field.value = typed)); // searchtools.js empties it
-    document.head.append(make("script", { src: root + file, async: false, onload }));
+    document.head.append(Object.assign(document.createElement("script"), { src: root + file, async: false, onload }));
   });
 field?.form.after(best);
 field?.addEventListener("input", async () => {
