@@ -954,7 +954,7 @@ steps_beside = []
 for other, each in zip((LARGE, SMALL), ratios, strict=True):
     low, middle, high = 1 / of_turns(each)[::-1]
     steps_beside.append(f"{middle:.2f} times {other}’s ({low:.2f} to {high:.2f})")
-versus = {"one token": 1, "one token in 8 × 8": "8 × 8"}
+versus = {"one token in 16 × 128": 1, "one token in 8 × 8": "8 × 8"}
 versus |= {"512 tokens": 512, "a training step": "step"}
 versus = {what: beside(took[key], "mixture") for what, key in versus.items()}
 better = [f"accuracy in {size}" for size in ahead]
