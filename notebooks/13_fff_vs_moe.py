@@ -1116,9 +1116,9 @@ picture(
 )
 
 # %% [markdown]
-# Right and idle are of the best of nine settings, mixture and tree with their balance losses. Times are of plain code: for one token of
-# the lines above, the tree asked all at once; for 512, and in a step of 512, of the layers' own code, which has more calls. In 8 × 8
-# the weights come from the cache.
+# Right and idle are of the best of nine settings, mixture and tree with their balance losses. Times are of plain code. For one token it
+# is the lines above; the tree asks all at once. For 512 tokens, also in a step, it is the layers' own code, which has more calls. In
+# 8 × 8 the weights come from the cache.
 #
 # **Run it yourself.** The grid has one token, and 512. And between? Who is quicker, path or mixture, for 32 tokens? And which number
 # would you try next?

@@ -302,7 +302,7 @@ function render({ model, el: root }) {
     put(kicker, { textContent: source ? "A small GPT that has never read this sentence" : settings.title });
     put(networks, { hidden: out.length > 0 });
     put(tint, {
-      textContent: `Tint and number: its expert in layer ${layer + 1}. In a box: who asks it; · is a space.`,
+      textContent: `Tint and number: its expert in layer ${layer + 1}. In a box: who asks it most (· is a space).`,
     });
     const heads = [`With all ${inWords(B * E)}`, out.length ? `Without ${names}` : "Without one of them"];
     const remarks = [done() && source ? `✓ as in ${source}` : "", written ? `${broken ? "✗ " : ""}${falls}` : ""];
@@ -418,7 +418,7 @@ function render({ model, el: root }) {
   async function copyLink() {
     finish();
     const names = gone(won).map(([b, e]) => `${b + 1}.${e}`);
-    const parts = { gpt: settings.digest, text, off: names.join(","), tries, layer: layer + 1 };
+    const parts = { gpt: settings.digest, text, off: names.join(","), tries: won ? tries : 0, layer: layer + 1 };
     const words = Object.entries(parts).map(([name, value]) => `${name}=${encodeURIComponent(value)}`);
     history.replaceState(history.state, "", `#${words.join("&")}`);
     try {
