@@ -526,7 +526,7 @@ draw_alive(
 )
 
 # %% [markdown] tags=["06.alive", "06.mends"]
-# Noise alone is no remedy here, and the penalty alone leaves some dead. Together they do what neither does alone.
+# Noise alone is no remedy here, and the penalty alone leaves some dead. With both, fewest are dead.
 
 # %% [markdown]
 # ## The bug that noise leaves

@@ -140,13 +140,13 @@ def test_a_challenge_is_scored_by_the_run_and_its_link_is_the_result(wide, visit
     won = "Object.fromEntries(Object.entries(localStorage).filter(([key]) => key.includes(' challenge ')))"
     assert opened.page.evaluate(won) == {"moe / challenge 06.seven": '{"won":1200,"score":600}'}
     again = visit(fragment=WON)
-    assert again.page.evaluate(won) == {}  # somebody else won it
-    assert again.screen() == opened.screen()
-    forged = visit(fragment=WON.replace("1200", "1180"))
-    assert "✓" not in forged.root.locator(".pg-score").inner_text()
-    for early in ("then=260:noise:0,223:balance:switch", "noise=0"):
-        score = visit(fragment=f"#preset=seven&steps=1200&{early}").root.locator(".pg-score")
-        assert score.inner_text().startswith("You changed something before step 600.")
+    assert (again.page.evaluate(won), again.screen()) == ({}, opened.screen())  # somebody else won it
+    assert "✓" not in visit(fragment=WON.replace("1200", "1180")).root.locator(".pg-score").inner_text()
+    changed, runs = "You changed something before step 600.", "First it runs to step 600."
+    for early, says in (("1200&then=260:noise:0", changed), ("1200&noise=0", changed), ("500", runs)):
+        opened = visit(fragment=f"#preset=seven&steps={early}")
+        assert opened.root.locator(".pg-score").inner_text().startswith(says)
+        assert opened.root.locator("[inert]").count() == 2 * (says == runs)  # controls and bars wait
 
 
 def test_a_challenge_that_is_not_reached_in_time_says_so(visit):

@@ -103,7 +103,10 @@ def link(app: Sphinx, doctree: nodes.document) -> None:
 
 
 def found_by(term: Term, place: str) -> addnodes.index:
-    """Index entries with which a search for any of the term's names, or for its plural, finds ``place``."""
+    """Index entries with which a search for any of the term's names or plurals finds ``place``.
+
+    An entry is found by a part of it, so the plural serves for both.
+    """
     return addnodes.index(entries=[("single", f"{name}s", place, "main", None) for name in (term.name, *term.aliases)])
 
 
