@@ -418,7 +418,7 @@ function render({ model, el: root }) {
   async function copyLink() {
     finish();
     const names = gone(won).map(([b, e]) => `${b + 1}.${e}`);
-    const parts = { gpt: settings.digest, text, off: names.join(","), tries: won ? tries : 0, layer: layer + 1 };
+    const parts = { gpt: settings.digest, text, off: names.join(","), tries, layer: layer + 1 };
     const words = Object.entries(parts).map(([name, value]) => `${name}=${encodeURIComponent(value)}`);
     history.replaceState(history.state, "", `#${words.join("&")}`);
     try {
