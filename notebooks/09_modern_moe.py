@@ -958,7 +958,7 @@ mine = my_moe()
 # - A strong loss in groups of one kind leaves little specialisation. The whole batch keeps it, and so do random groups here.
 # - With a sigmoid gate, a bias keeps the load more even than the two losses that we tried (rate 0.001, 400 steps; another rate may
 #   not). A softmax with a loss of 0.1 gets more right: the gate counts, too. (In bfloat16, a bias
-#   [stops moving](museum.ipynb#the-selection-bias-stops-moving).)
+#   [stops moving](museum.ipynb#a-neglected-expert-stays-neglected).)
 # - With a loss of 0.1, each doubling of the experts gained less than the one before. Count the router, also when experts are cut finer.
 # - One shared expert beside one chosen lost against two chosen.
 # - Copies of a network trained for 800 steps save the beginning. On average, mixtures from scratch overtake them between 100 and 200

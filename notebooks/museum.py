@@ -37,11 +37,11 @@
 # | [The logged balance loss doubles](#the-logged-balance-loss-doubles) | a side effect in a forward pass that runs twice |
 # | [Smaller microbatches, stronger balancing](#smaller-microbatches-stronger-balancing) | two losses, one of them divided |
 # | [The right experts, and weights that are too alike](#the-right-experts-and-weights-that-are-too-alike) | the selection bias in the weights |
-# | [The selection bias stops moving](#the-selection-bias-stops-moving) | bfloat16 |
+# | [A neglected expert stays neglected](#a-neglected-expert-stays-neglected) | bfloat16 |
 # | [Some tokens get weights that are far off, or NaN](#some-tokens-get-weights-that-are-far-off-or-nan) | a sum taken apart again |
 # | [Validation changes the training](#validation-changes-the-training) | a buffer, which `no_grad` does not stop |
 # | [A token goes to a group that was ruled out](#a-token-goes-to-a-group-that-was-ruled-out) | 0 where $-\infty$ was meant |
-# | [Tokens are dropped although there is room](#tokens-are-dropped-although-there-is-room) | 0 where $-\infty$ was meant, again |
+# | [A shift of the logits changes who is served](#a-shift-of-the-logits-changes-who-is-served) | 0 where $-\infty$ was meant, again |
 # | [Half of the experts are never asked](#half-of-the-experts-are-never-asked) | a loop as wide as the models of its day |
 # | [The larger the batch, the weaker the layer](#the-larger-the-batch-the-weaker-the-layer) | a dropped axis |
 # | [The training begins with too high a loss](#the-training-begins-with-too-high-a-loss) | a bias added outside the bracket |
@@ -617,9 +617,9 @@ exhibit(
 # [#41663](https://github.com/huggingface/transformers/pull/41663), merged. Looked up 2026-11-29.
 
 # %% [markdown]
-# <a data-jupyter-id="the-selection-bias-stops-moving"></a>
+# <a data-jupyter-id="a-neglected-expert-stays-neglected"></a>
 #
-# ## The selection bias stops moving
+# ## A neglected expert stays neglected
 #
 # A balancer without a loss raises or lowers each expert's bias by a small step. Megatron registered the bias in float32,
 # and the wrapper that casts the model to bfloat16 cast it, too, for a buffer is part of the model. A bfloat16 has eight
@@ -837,12 +837,12 @@ exhibit(
 # [#45441](https://github.com/huggingface/transformers/pull/45441), merged. Looked up 2026-11-29.
 
 # %% [markdown]
-# <a data-jupyter-id="tokens-are-dropped-although-there-is-room"></a>
+# <a data-jupyter-id="a-shift-of-the-logits-changes-who-is-served"></a>
 #
-# ## Tokens are dropped although there is room
+# ## A shift of the logits changes who is served
 #
 # An expert of DeepSpeed has room for so many tokens, its capacity. If more choose it, it takes the best of them,
-# which the router's logits tell. Tokens were dropped where nobody had to be.
+# which the router's logits tell. A number added to all of them should change nothing.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.

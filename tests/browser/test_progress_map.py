@@ -11,11 +11,12 @@ def test_a_guess_and_a_puzzle_mark_their_lessons_on_the_map(open_page, axe):
     card.scroll_into_view_if_needed()  # it is mounted when it comes near
     card.get_by_role("slider").press("End")
     card.get_by_role("button", name="Lock my guess").click()
-    expect(page.locator(".bd-sidebar-primary [data-done$=' 1 of 12']")).to_have_text("14 Capstone")
+    expect(page.locator(".bd-sidebar-primary [data-done$=' 1 of 12 done']")).to_have_text("14 Capstone")
     expect(hidden).to_be_visible()
     page.goto(f"{page.home}/index.html")
     expect(page.locator(".moe-lesson.moe-done")).to_have_text("14")
-    expect(page.locator(".moe-lessons li").nth(14).locator("small")).to_have_attribute("data-done", " · 1 of 12")
+    expect(page.locator(".moe-lessons li").nth(14).locator("small")).to_have_attribute("data-done", " · 1 of 12 done")
+    expect(page.get_by_role("link", name="Go on with lesson 14")).to_have_attribute("href", "14_capstone.html")
     page.evaluate("""() => {
         const start = `moe ${location.pathname.replace(/[^/]*$/, "")} `;
         const kept = { "exercise 03.route": { solved: true }, "exercise 04.training_step": { solved: false },

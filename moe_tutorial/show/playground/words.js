@@ -10,7 +10,6 @@ export function ownersIn({ owner }) {
   for (let p = 0; p < owner.length; p++) met[owner[p]] = 1; // a Set would be slow for a hundred thousand places
   return met.reduce((n, one) => n + one);
 }
-export const some = (n, one, many = `${one}s`) => `${n === 1 ? "one" : n} ${n === 1 ? one : many}`;
 export const rightOf = ({ y }, predicted) =>
   `${y.reduce((right, label, i) => right + (label === predicted[i]), 0)} of ${y.length} training points right`;
 export const shape = (c) => `${SHAPES[c].sign} ${SHAPES[c].name}`;
@@ -44,9 +43,7 @@ function sharesSoFar({ history, now }, { part, shared }) {
   const E = last.shares.length;
   const best = most(last.shares);
   const share = last.shares[best];
-  const moved = Math.max(...last.shares.map((v, e) => Math.abs(v - history[0].shares[e])));
   if (history.length < 2) return "The shares, step by step";
-  if (moved < 0.02) return "The shares end where they began";
   if (share > 0.5) {
     const first = history.find((row) => row.shares[best] > 0.5);
     if (!first.step) return `${capital(part)} ${best} leads from the start`;
@@ -54,9 +51,9 @@ function sharesSoFar({ history, now }, { part, shared }) {
   }
   if (share * E > 2.2) return `${capital(part)} ${best} takes ${(share * E).toFixed(1)} fair shares`;
   const least = Math.min(...last.shares);
-  if (least * E >= 0.5 && share * E <= 1.5 && !now.dead) return "The shares end near equal";
+  if (least * E >= 0.5 && share * E <= 1.5 && !now.dead) return "The shares are near equal";
   if (least >= DEAD && least * E < 0.5)
-    return `${capital(part)} ${last.shares.indexOf(least)} ends with ${percent(least)}`;
+    return `${capital(part)} ${last.shares.indexOf(least)} gets only ${percent(least)}`;
   return `In twenty steps, no ${part} takes over ${percent(share)}`;
 }
 

@@ -1,6 +1,6 @@
 // The texts about a mixture.
-import { capital, percent } from "../../web/words.js";
-import { goneOf, most, ownersIn, rightOf, some, verdictOn } from "../words.js";
+import { percent } from "../../web/words.js";
+import { goneOf, most, ownersIn, rightOf, verdictOn } from "../words.js";
 
 const starved = ({ recent, step }) => step > 0 && recent.steps > 0 && recent.routerGradient === 0;
 const gradientWords = (g) => {
@@ -52,23 +52,19 @@ export const mixtureWords = {
     const { E, gate } = frame.settings;
     const right = `${percent(now.accuracy)} of new points`;
     const best = most(now.shares);
-    const gone = goneOf(frame);
-    const left = E - gone;
-    const dead = now.dead - gone;
+    const out = frame.knocked.flatMap((gone, e) => (gone ? [e] : [])).join(" and ");
     const even = `Evenly shared, and nobody specialises: ${right} right`;
     if (!step) return "Nobody has learned anything yet";
-    if (gone) {
-      const who = `${capital(some(gone, "expert"))} out`;
-      return `${who}: expert ${best} takes ${percent(now.shares[best])}, and ${right} are right`;
-    }
+    if (out) return `Without expert ${out}, expert ${best} takes ${percent(now.shares[best])}, and ${right} are right`;
     if (gate === "hash") return now.nmi < 0.15 ? even : `A fixed hash chooses; ${right} come out right`;
     if (starved(frame)) return "The router hears nothing: its gradient is exactly zero";
-    if (dead >= left / 2) {
-      const who = left - dead === 1 ? "One expert takes everything" : `${left - dead} experts share the plane`;
-      return `${who}; ${dead} of ${E} are dead`;
+    if (now.dead >= E / 2) {
+      const who = E - now.dead === 1 ? "One expert takes everything" : `${E - now.dead} experts share the plane`;
+      return `${who}; ${now.dead} of ${E} are dead`;
     }
     if (now.entropy > 0.8 && now.nmi < 0.15) return even;
-    if (dead) return `${dead} of ${E} experts ${dead > 1 ? "are" : "is"} dead; the others get ${right} right`;
+    if (now.dead)
+      return `${now.dead} of ${E} experts ${now.dead > 1 ? "are" : "is"} dead; the others get ${right} right`;
     return `All ${E} experts work, and ${right} come out right`;
   },
   mapTitle({ settings, now }, plane) {

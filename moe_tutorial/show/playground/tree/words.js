@@ -1,6 +1,6 @@
 // The texts about a tree.
 import { DEAD, percent } from "../../web/words.js";
-import { most, ownersIn, rightOf, shape, some, verdictOn } from "../words.js";
+import { most, ownersIn, rightOf, shape, verdictOn } from "../words.js";
 
 export const letter = (n) => String.fromCharCode(65 + n); // questions have letters, because numbers are leaves
 
@@ -46,7 +46,7 @@ export const treeWords = {
   count: ({ depth }) => 2 ** depth,
   kicker: ({ depth, leaf_width }) =>
     `a tree of depth ${depth}: ${2 ** depth - 1} ${depth === 1 ? "question" : "questions"}, ` +
-    `${2 ** depth} leaves of ${some(leaf_width, "neuron")}`,
+    `${2 ** depth} leaves of ${leaf_width} neuron${leaf_width === 1 ? "" : "s"}`,
   mapNote: () =>
     "Colour: the leaf at the end, deeper the more weight it has in the soft mixture. Lines: the questions. " +
     "Shape: the class.",

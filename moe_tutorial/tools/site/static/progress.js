@@ -1,5 +1,5 @@
 // Shows what this browser keeps as done, in the sidebar and on the front page's map of lessons: a guess that is locked,
-// a puzzle that is solved, suspects that are found, a challenge that is won.
+// a puzzle that is solved, suspects that are found, a challenge that is won. The front page's button leads on.
 (() => {
   const start = `moe ${location.pathname.replace(/[^/]*$/, "")} `; // as in web/ask/storage.js
   const isDone = ({ said, solved, won, boards = {} }) =>
@@ -15,6 +15,8 @@
       return []; // this browser refuses storage
     }
   }
+  const button = document.querySelector("a[href='00_start_here.html']:has(.doc):not(li a)");
+  const cards = [...document.querySelectorAll(".moe-lessons a")];
   function show() {
     const all = done();
     for (const lesson of document.querySelectorAll("[data-of]")) {
@@ -23,8 +25,14 @@
       lesson.classList.toggle("moe-done", n > 0);
       lesson.style.setProperty("--part", `${(100 * n) / of}%`);
       const line = lesson.closest("b")?.nextElementSibling ?? lesson; // of a card on the map, or of the sidebar
-      line.dataset.done = n ? ` · ${n} of ${of}` : "";
+      line.dataset.done = n ? ` · ${n} of ${of} done` : "";
     }
+    // On to the last lesson that was begun or, if it is done, to the next.
+    const last = cards.findLastIndex((card) => card.querySelector(".moe-done"));
+    const next = cards[last + Boolean(cards[last]?.querySelector("[style*='100%']"))];
+    if (!button || !next) return;
+    button.href = next.href;
+    button.textContent = `Go on with lesson ${next.querySelector(".moe-lesson").textContent}`;
   }
   // The reader comes back to the page, another tab adds something, or a widget of this page does.
   for (const event of ["pageshow", "storage", "moe-stored"]) addEventListener(event, show);
