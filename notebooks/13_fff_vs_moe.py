@@ -767,7 +767,7 @@ def beside_tree(n):
     }
     which = in_words(by_size[n]["tree, one by one"] / by_size[n]["tree"])
     return message(
-        f"{n:,} leaves: asked all at once, the tree is {which} beside one by one",
+        f"{n:,} leaves, all questions at once beside one by one: {which}",
         f"{n:,} experts or leaves of {SIZES[n]} neurons. The mixture computes {n:,} scores in one call. The tree asks {n.bit_length() - 1} questions, "
         f"one by one, or all {n - 1:,} in one call. Beside the mixture, one by one: {one}; all at once: {all_at_once}. Bars: times the mixture's time, "
         f"{1e6 * np.median(by_size[n]['mixture']):.0f} µs; medians of turns taken side by side.",
