@@ -110,7 +110,7 @@ LAYERS = ["dense small", "dense large", "mixture", "tree", "path"]
 # Drawn: a token's way, and its scores.
 SCORES = {  # node -> what stands beside it, and where
     0: ("0.7: right", 20, 0, "left"),
-    2: ("-0.3: left", -20, 0, "right"),
+    2: ("−0.3: left", -20, 0, "right"),
     5: ("1.2", 0, -25, "center"),
 }
 
@@ -143,7 +143,7 @@ picture(
     way_of_a_token,
     title="Three nodes answer: 0, 2 and 5",
     note="Beside each node on the way: its score, and where the token goes.",
-    alt="A tree of seven nodes. Node 0 has the score 0.7, so the token goes right to node 2. Its score is -0.3, so the token goes left to "
+    alt="A tree of seven nodes. Node 0 has the score 0.7, so the token goes right to node 2. Its score is −0.3, so the token goes left to "
     "node 5, which is on the last level and has the score 1.2.",
     height=240,
 )
@@ -171,15 +171,15 @@ def path_layer(x, w_in, b_in, w_out, depth):
 path_layer = check("13.path_layer", path_layer)
 
 # %% [markdown]
-# In training, too, only the nodes on a token's way answer, and only they learn from it: a question learns through its answer alone.
-# (In training our code computes all scores, so its step is slow.)
+# `x @ w_in.T` would give the same answers, but computes the scores of all nodes. What the layer is for is to compute only those on the way.
+# (In training our code computes all, so its step is slow.) In training, too, only nodes on the way answer, and only they learn.
 
 # %% [markdown]
 # ## “An improvement upon the mixture of experts”
 #
 # Now the five compete on `digits4`. A comparison is fair only if all get the same care. So for each layer we tried nine settings, such
-# as learning rates (listed in *Further*). With the best one each layer trains for 500 steps, from ten seeds or more. Beside them stands a path layer of
-# 8 levels, tuned as well: 8 of its 255 neurons answer, as many as in dense small.
+# as learning rates (listed in *Further*). With the best one each layer trains for 500 steps, from ten seeds or more. A lead of less than
+# half a point is too little to choose a layer by, so it counts as none.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -230,7 +230,6 @@ in_large = {name: stored[f"{name}, 16 x 128"] for name in LAYERS}
 right_large = {name: np.array(found["right"]) for name, found in in_large.items()}
 large = right_large["tree"] - right_large["mixture"]
 careless = trained("mixture", raw, balanced=False)[0]
-right_deeper = np.array(stored["path, 8 levels"]["right"])
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
@@ -268,7 +267,6 @@ for name in LAYERS:
     rows[name] = right[name]
     if name == "mixture":
         rows["mixture, less care"] = careless
-rows["path, 8 levels"] = right_deeper
 interval_chart(
     rows,
     title=f"Tree {mean['tree']:.0f} %, mixture {mean['mixture']:.0f} %, a mixture with less care {careless.mean():.0f} %",
@@ -276,7 +274,6 @@ interval_chart(
     colors={
         "tree": "accent",
         "path": "accent",
-        "path, 8 levels": "accent",
         "mixture, less care": "muted",
     },
     unit="right, %",
@@ -288,11 +285,9 @@ print(
     lies(large, "+"),
 )
 print(f"Dense small alone has {lies(right_large['dense small'])} % right there.")
-print(f"Half a point is {len(data.y_test) // 200} of {len(data.y_test):,} images.")
 
 # %% [markdown]
-# A lead of less than half a point is too little to choose a layer by, so we count it as none. And in 16 × 128, `digits4` hardly needs
-# more than one expert. In 8 × 8 the deeper path layer is more right than dense small, with as many neurons a token.
+# So in 16 × 128 `digits4` hardly needs more than one expert.
 #
 # **Rig it yourself, with a single change.** Such a comparison is easily rigged. Below, the mixture keeps its Switch loss, and only its images are raw pixels. Does that put
 # the tree ahead? Run it. Then be fairer: in place of `right["tree"]` write `trained("tree", raw)[0]`, the tree on raw pixels. (Quite
@@ -306,8 +301,8 @@ print("The tree's lead, in points:", lies(rigged, "+"))
 # %% [markdown]
 # ## “A balanced distribution”, and “the need for artificial noise”
 #
-# Sentences 2 and 3 are about who works. For sentence 2, mixture and tree train without their balance losses; the path layer has none.
-# For sentence 3, the mixture trains with learned noise (lesson 06) in place of its Switch loss.
+# Sentences 2 and 3 are about who works. Mixture and tree train once more, without their balance losses (the path layer has none). And
+# the mixture trains with learned noise (lesson 06) in place of its Switch loss.
 #
 # An expert, a leaf or a node is **idle** if it gets less than 8 % of an even share of the images: of eight experts, less than 1 % (as in
 # lesson 05). A node's even share is that of its level.
@@ -316,12 +311,8 @@ print("The tree's lead, in points:", lies(rigged, "+"))
 # A guess.
 guess(
     "13.idle",
-    "With the Switch loss, the mixture's experts work. With noise in its place, how many neurons are idle?",
-    choices=[
-        "none",
-        "some, but clearly fewer than with neither",
-        "not clearly fewer than with neither",
-    ],
+    "Without its Switch loss, some of the mixture's experts are idle. Now it gets noise. How many are idle then?",
+    choices=["none", "some, but clearly fewer", "not clearly fewer"],
 )
 
 # %% tags=["measure"]
@@ -342,29 +333,26 @@ alone = estimate(idle["tree"]).high < 1
 balanced = of_mixture["Switch loss"][1], of_tree["balance loss"][1]
 even = estimate(balanced[1]).high < 1
 so_does = estimate(balanced[0]).high < 1  # the mixture, with its loss
-with_loss = (
-    f"in the small size {'yes' if even else 'not fully'}{', as the mixture' * so_does}"
-)
-by_itself = "yes" if alone else "no"
+with_loss = f"{'yes' if even else 'not fully'}{', as the mixture' * so_does}"
+gained = estimate(later - slow).low > 0  # over the mixture, hardened slowly
+by_itself = "yes" if alone else "it depends on how it hardens" if gained else "no"
 calm = all(estimate(numbers).high < 1 for numbers in balanced)
 by_noise = of_mixture["noise"][1] - of_mixture["no loss"][1]
 helps = estimate(by_noise).high < 0
 verdicts[3] = "unsettled"
 if calm:
     verdicts[3] += ": in the small size neither needed noise, with its loss"
-answer = "not clearly fewer than with neither"
+answer = "not clearly fewer"
 if helps:
-    answer = "some, but clearly fewer than with neither"
+    answer = "some, but clearly fewer"
 if estimate(of_mixture["noise"][1]).high < 1:
     answer = "none"
 reveal(
     "13.idle",
     answer,
-    says=f"Idle in the mixture after 500 steps: with the Switch loss {of_mean['Switch loss']:.0f} %, with noise {of_mean['noise']:.0f} %, with neither {part['mixture']:.0f} %. "
-    f"Noise over neither, in points: {lies(by_noise, '+', 0)}. (For noise nothing was tuned.)"
-    f"\n\nSentence 3, “reduces the need for artificial noise”: {verdicts[3]}."
-    f"\n\nSentence 2, “a balanced distribution”, for the tree: with a balance loss, {with_loss}. Without one, {by_itself}: {part['tree']:.0f} % are idle. "
-    f"In the path layer, which has none, {part['path']:.0f} %.",
+    says=f"Idle in the mixture after 500 steps: with noise {of_mean['noise']:.0f} %, without {part['mixture']:.0f} %; with the Switch loss "
+    f"{of_mean['Switch loss']:.0f} %. Noise over none, in points: {lies(by_noise, '+', 0)}. (For noise nothing was tuned.)"
+    f"\n\nSentence 3, “reduces the need for artificial noise”: {verdicts[3]}.",
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -374,7 +362,7 @@ shown |= {"mixture, its loss": balanced[0], "tree, no loss": idle["tree"]}
 shown |= {"tree, its loss": balanced[1], "path": idle["path"]}
 interval_chart(
     shown,
-    title=f"Idle in the mixture: with noise {of_mean['noise']:.0f} %, with the Switch loss {of_mean['Switch loss']:.0f} %",
+    title=f"Sentence 2, without a balance loss: {part['mixture']:.0f} % of the mixture idle, {part['tree']:.0f} % of the tree, {part['path']:.0f} % of the path",
     note="No loss: without a balance loss, at the learning rates that are best with one. Grey: ten seeds (a large dot: several), above them mean "
     "and 95 % interval.",
     colors={name: "accent" for name in shown if name.startswith(("tree", "path"))},
@@ -421,7 +409,7 @@ for name, (kind, n) in SHAPES.items():
 #
 # Now the clock. Each layer answers one token, in a few lines of plain PyTorch (folded below), on one thread. Each call asks another
 # copy of the layer, so that its weights come mostly from memory (lesson 10), as in a model with many layers. Of two ways to ask a tree, we
-# took the quicker one for 16 leaves. (Compiled code, in which it does better, is in *Further*.)
+# took the quicker one for 16 leaves. (Compiled code is in *Further*.)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -586,8 +574,8 @@ took |= {"step": training(512), "8 × 8": answering(1, small, 64)}
 
 
 def times_as_long(what, one, other):
-    """How many times as long one layer takes as another, the median of the turns."""
-    return np.median(took[what][one] / took[what][other])
+    """How many times as long one layer takes as another, by their medians."""
+    return np.median(took[what][one]) / np.median(took[what][other])
 
 
 def of_turns(ratios):
@@ -595,9 +583,10 @@ def of_turns(ratios):
     return np.percentile(ratios, 50 + np.array([-98, 0, 98]) / len(ratios) ** 0.5)
 
 
-def in_words(ratios):
-    """From each turn's ratio of speeds: how fast or slow, if the interval lies beyond 10 %."""
-    low, middle, high = of_turns(ratios)
+def in_words(others, its):
+    """How fast or slow, by the medians, if the interval of the turns' ratios lies beyond 10 %."""
+    low, _, high = of_turns(others / its)
+    middle = np.median(others) / np.median(its)
     if low > 1.1:
         return f"{middle:.1f} times as fast"
     return f"{1 / middle:.1f} times as slow" if high < 0.9 else "not told apart"
@@ -613,7 +602,14 @@ place = ["first", "second", "third", "fourth", "fifth"][in_order.index("path")]
 
 def beside(times, other):
     """The tree's speed beside another layer's, in words."""
-    return in_words(times[other] / times["tree"])
+    return in_words(times[other], times["tree"])
+
+
+def beside_both(times):
+    large, small = (beside(times, other) for other in (LARGE, SMALL))
+    if large == small:
+        return f"beside both dense layers {large}"
+    return f"beside dense large {large}, beside dense small {small}"
 
 
 def judged(times):
@@ -759,13 +755,13 @@ PLAIN = ("mixture", "tree, one by one", "tree")
 # A slider: more and smaller experts, or leaves.
 def beside_tree(n):
     one, all_at_once = (
-        in_words(by_size[n]["mixture"] / by_size[n][t]) for t in PLAIN[1:]
+        in_words(by_size[n]["mixture"], by_size[n][t]) for t in PLAIN[1:]
     )
     takes = {  # times the mixture's time
-        name: 1 / np.median(by_size[n]["mixture"] / by_size[n][m])
+        name: np.median(by_size[n][m]) / np.median(by_size[n]["mixture"])
         for m, name in zip(PLAIN, (*PLAIN[:2], "tree, all at once"), strict=True)
     }
-    which = in_words(by_size[n]["tree, one by one"] / by_size[n]["tree"])
+    which = in_words(by_size[n]["tree, one by one"], by_size[n]["tree"])
     return message(
         f"{n:,} leaves, all questions at once beside one by one: {which}",
         f"{n:,} experts or leaves of {SIZES[n]} neurons. The mixture computes {n:,} scores in one call. The tree asks {n.bit_length() - 1} questions, "
@@ -802,14 +798,16 @@ def race(way):
     if not same:
         return print("The answers are not the tree's. It is not timed.")
     ours = {"one by one": "tree, one by one", "all at once": "tree"}
-    ours |= {"with no question to ask": "dense small"}
+    ours |= {"dense small, which asks nothing": "dense small"}
     times = answering(
         1, {how: for_one[name] for how, name in ours.items()} | {"": mine}
     )
     print("The answers are the tree's. Your way is")
     for how in ours:
-        faster = times[how] / times[""]
-        print(f"{in_words(faster)} beside {how} ({np.median(faster):.2f} of its speed)")
+        faster = np.median(times[how]) / np.median(times[""])
+        print(
+            f"{in_words(times[how], times[''])} beside {how}: {faster:.2f} of its speed"
+        )
 
 
 # %%
@@ -833,9 +831,9 @@ race(my_way)
 # - **dense large**, with as many parameters
 # - or **dense small**, which multiplies about as much for a token.
 #
-# All learn the same text, from ten seeds (stored), in the same way. The trees got more care: the best of four pairs of weights for
-# their losses. Here a token is 64 numbers wide, not 256. How long a step takes is timed here. Times
-# are *similar* if the whole interval of their ratio lies within 10 % of 1.
+# The sentence does not say which of the two dense ones is its standard GPT, so the trees stand beside both. All learn the same text, from
+# ten seeds (stored). The trees got more care: the best of four pairs of weights for their losses. Here a token is 64 numbers wide, not
+# 256. Times of a step are *similar* if the whole interval of their ratio lies within 10 % of 1.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -875,9 +873,6 @@ for name, gpt in in_use.items():
         block.feed_forward = ForOne(block.feed_forward)
     same = (g.generate(start, 20, temperature=0) for g in (gpt, gpts[name]))
     assert torch.equal(*same)
-in_use["nothing"] = deepcopy(gpts["dense small"])
-for block in in_use["nothing"].blocks:
-    block.feed_forward = nn.Identity()  # what the rest of a GPT takes
 writing = time_side_by_side(
     {n: lambda g=g: g.generate(start, 40) for n, g in in_use.items()}, 10, seconds=0
 )
@@ -913,8 +908,7 @@ reveal(
     ["nobody clearly", "dense small", "the trees"][settled],
     says=f"In that time dense small takes {400 * slower['tree']:,.0f} steps. It comes to a test loss of "
     f"{meanwhile.mean():.2f} nats, the trees to {nats['tree']:.2f}. For the trees {steps_beside}.\n\nSentence 4, “a similar training time "
-    f"as a standard GPT”: {similar}. “Quicker inference”, in writing: {verdicts[5]}. Even a GPT "
-    f"whose layers took no time would write only {np.median(writing[LARGE] / writing['nothing']):.1f} times as fast as with dense large.",
+    f"as a standard GPT”: {similar}. “Quicker inference”: in writing 40 characters, {beside_both(writing)}.",
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -954,33 +948,25 @@ def points(numbers):
     return f"{np.mean(numbers):+.1f}".replace("-", "−")
 
 
-def beside_both(times):
-    return f"beside dense large {beside(times, LARGE)}, beside dense small {beside(times, SMALL)}"
-
-
 idle_large = " and ".join(f"{np.mean(in_large[n]['idle']):.0f} %" for n in tuned)
-by_loss = f"mixture {balanced[0].mean():.0f} %, tree {balanced[1].mean():.0f} %"
+by_loss = f"{balanced[1].mean():.0f} and {balanced[0].mean():.0f} %"
 versus = {"one token in 16 × 128": 1, "one token in 8 × 8": "8 × 8"}
 versus |= {"512 tokens": 512, "a training step": "step"}
 versus = {what: beside(took[key], "mixture") for what, key in versus.items()}
-better = [f"accuracy in {size}" for size in ahead]
-better += [what for what, words in versus.items() if words.endswith("fast")]
+better = [what for what, words in versus.items() if words.endswith("fast")]
 FOUND = {
     "1. An improvement": (
         verdicts[1],
         f"the tree's lead: {points(lead)} points; in 16 × 128 {points(large)}",
     ),
-    "2. Balanced, with its loss": (
-        with_loss,
-        f"idle: {by_loss}; in 16 × 128 {idle_large}",
-    ),
-    "2. Balanced, without it": (
-        by_itself,
-        f"idle after 2,000 steps: mixture {later.mean():.0f} %, tree {fast.mean():.0f} %, hardened slowly {slow.mean():.0f} %",
+    "2. Balanced": (
+        f"with its loss {with_loss}; without, {by_itself}",
+        f"idle in tree and mixture: with their losses {by_loss}, without {part['tree']:.0f} and {part['mixture']:.0f} %; in 2,000 steps, "
+        f"the tree hardened slowly, {slow.mean():.0f} and {later.mean():.0f} % (Further)",
     ),
     "3. Less need for noise": (
         verdicts[3],
-        f"idle in the mixture: with noise {of_mean['noise']:.0f} %, with the Switch loss {of_mean['Switch loss']:.0f} %",
+        f"idle in tree and mixture: with their losses {by_loss}; in the mixture with noise {of_mean['noise']:.0f} %",
     ),
     "4. Quicker: a layer": (verdicts[4], beside_both(took[1])),
     "4. Quicker: this GPT": (verdicts[5], beside_both(writing)),
@@ -988,7 +974,7 @@ FOUND = {
         f"{similar} (limit: 10 %)",
         steps_beside,
     ),
-    "Is it better than the mixture?": (
+    "Quicker than the mixture?": (
         f"only for {', '.join(better)}" if better else "not here",
         "; ".join(f"{what}: {words}" for what, words in versus.items()),
     ),
@@ -1006,7 +992,7 @@ table(
     {name: (stamped(verdict), how) for name, (verdict, how) in FOUND.items()},
     title="The verdicts for small layers, in plain code, on one thread",
     note="Not told apart: the interval of the ratio of times reaches within 10 % of 1. Intervals are of this run; "
-    "another may lie outside. In 16 × 128, a few experts or leaves of 128 neurons are enough for the setting that is most right, so many are idle.",
+    f"another may lie outside. 2 and 3 are of 8 × 8. In 16 × 128 a few experts or leaves are enough: of mixture and tree, {idle_large} are idle (Further).",
 )
 
 # %% [markdown]
@@ -1117,12 +1103,12 @@ picture(
 )
 
 # %% [markdown]
-# Right and idle are of the best of nine settings, mixture and tree with their balance losses. Times are of plain code. For one token it
-# is the lines above; the tree asks all at once. For 512 tokens, also in a step, it is the layers' own code, which has more calls. In
-# 8 × 8 the weights come from the cache. Times are compared turn by turn, so layers whose ± overlap may still be told apart.
+# Mixture and tree have their balance losses here. Times are of plain code; for one token the tree asks all at once. In 8 × 8 the weights
+# come from the cache. Times are compared turn by turn, so layers whose ± overlap may still be told apart.
 #
-# **Run it yourself.** The grid has one token, and 512. And between? Who is quicker for 32 tokens, path or mixture? And is the mixture
-# still quicker than dense large? Which number would you try next?
+# **Run it yourself.** For one token and for 512, the mixture is quicker than dense large. And for 32? Two things change: several tokens take
+# the layers' own code, which has more calls, and they ask more experts, so more weights are read. From which number on is the mixture
+# clearly quicker again?
 
 # %% tags=["nbval-ignore-output", "13.token"]
 # So many tokens at once, in the size 16 × 128; one token is asked by the short lines above.
@@ -1131,42 +1117,24 @@ of = for_one if n_tokens == 1 else layers
 for name, times in answering(n_tokens, {n: of[n] for n in LAYERS}).items():
     print(f"{name:12}{1e6 * np.median(times):8,.0f} µs")
 
-# %% [markdown] tags=["13.token"]
-# <details><summary>Why is it so for 32?</summary>
-#
-# Probably for what is read. 32 tokens ask nearly all experts or leaves, so mixture and tree read nearly all weights, as dense large
-# does. The path reads the few neurons on the tokens' ways. With hundreds of tokens it reads these again and again.
-#
-# </details>
-
 # %% tags=["quiz", "nbval-ignore-output"]
 # Questions: first choose, from the grid and from what you have seen.
 quiz("13")
 
 # %% [markdown] tags=["13.improvement", "13.idle", "13.token", "13.same_time"]
-# <details><summary>What we would take, each with its price</summary>
+# **What we would take.** Dense small first: it is quick, and may be right enough. If it is not, dense large: in 8 × 8 it is more right than
+# mixture and tree, and quicker. A mixture is for the case between, where dense small is not right enough and dense large is too slow; it
+# asks for a balance loss. A tree could be for the same case with one token at a time; it asks for a hardening loss, too, and trains slowly.
+# We measured no such case: that takes a harder task. And the path layer multiplies least, but has far fewer right here.
 #
-# All but dense small also cost memory.
-#
-# | | when | its price |
-# |---|---|---|
-# | **dense small** | first, as it may be right enough | in 8 × 8 far fewer right |
-# | **dense large** | the layer is small, or being right counts most | all neurons answer |
-# | **mixture** | dense small is not right enough, and dense large is too slow: we measured no such case | in 8 × 8 fewer right than dense large; for 32 tokens (above) no quicker; a balance loss |
-# | **tree** | the same, one token at a time | in 8 × 8 a little behind the mixture, a hardening loss, a balance loss, slow training |
-# | **path** | not in this grid; with 8 levels, in 8 × 8, it is more right than dense small, with as many neurons a token | in 16 × 128 far behind dense small, slow training |
-#
-# </details>
-#
-# In 8 × 8 nobody needs a mixture or a tree: dense large is more right than both, and quicker. In 16 × 128, dense small is on average
-# a point or less behind all three, and quicker. So we measured no case in which neither dense layer would do: that takes a harder task. And all of
-# this holds for small layers on one thread of a processor. When you read about larger ones, ask: which dense layer stood
+# All of this holds for small layers on one thread of a processor. When you read about larger ones, ask: which dense layer stood
 # beside it, how many tokens came at once, and who was tuned?
 
 # %% [markdown]
 # ## Recap
 #
-# - A mixture chooses by scores, a tree by questions. A path layer's questions are its answers.
+# - A mixture chooses by scores, a tree by questions. A path layer's questions are its answers. None replaces a dense layer that is right
+#   enough, or quick enough.
 # - A count of multiplications says what a good program can win. The clock says what yours wins: it also counts calls, and weights that
 #   come from memory.
 #
@@ -1289,16 +1257,16 @@ def both_codes(found):
 def speed(times, other):
     """The tree's speed beside a dense layer's, plain and compiled, in words."""
     plain = beside(times, other)
-    fast = in_words(times[f"{other}, compiled"] / times["tree, compiled"])
+    fast = in_words(times[f"{other}, compiled"], times["tree, compiled"])
     return f"{plain} (plain), {fast} (compiled)"
 
 
 def from_cache(other):
     """The tree's speed beside another layer's, with weights from the cache."""
-    return in_words(took[1][f"{other}, cached"] / took[1]["tree, cached"])
+    return in_words(took[1][f"{other}, cached"], took[1]["tree, cached"])
 
 
-one_by_one = in_words(took[1]["mixture"] / took[1]["tree, one by one"])
+one_by_one = in_words(took[1]["mixture"], took[1]["tree, one by one"])
 parts = both_codes(micro)
 picture(
     drawn(parts, "µs a token", [10, 100, 1000]),
