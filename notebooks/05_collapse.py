@@ -385,10 +385,10 @@ situations = {
     "two alive": torch.tensor([0.50, 0.50, 0.00, 0.00]),
     "one for all": torch.tensor([1.00, 0.00, 0.00, 0.00]),
 }
-print(f"{'':13}{'shares':17}{'largest':>7}{'dead':>6}{'entropy':>9}{'cv2':>6}")
+print(f"{'':13}{'shares':19}{'largest':>7}{'dead':>6}{'entropy':>9}{'cv2':>6}")
 for name, shares in situations.items():
     print(
-        f"{name:13}{' '.join(f'{s:.2f}'.lstrip('0') for s in shares):17}{shares.max():7.2f}{dead(shares):6d}"
+        f"{name:13}{' '.join(f'{s:.2f}'.lstrip('0') for s in shares):19}{shares.max():7.2f}{dead(shares):6d}"
         f"{entropy(shares):9.2f}{float(my_cv2(shares)):6.2f}"
     )
     assert abs(float(my_cv2(shares) - cv2(shares))) < 1e-5

@@ -1043,7 +1043,7 @@ def column(heading):
             low, figure, high, good = each, each, each, n == first
         else:
             low, figure, high = of_turns(each)
-            good = of_turns(each / found[first])[0] <= 1.1
+            good = of_turns(found[first] / each)[2] >= 0.9  # as in in_words
         reach = np.ceil(max(high - figure, figure - low) * 10**digits) / 10**digits
         interval = f"±{reach:.{digits}f}" if reach else ""
         cells[n] = f"{figure:,.{digits}f}", interval, good

@@ -36,7 +36,7 @@ def test_a_belief_is_a_question_that_its_claim_answers(open_page, axe):
     page = open_page("index.html")
     belief, answer = page.locator(".moe-belief"), page.locator(".moe-belief > p")
     expect(answer).to_be_hidden()
-    for said, reply in (("True", "Measured: false."), ("False", "Right: it is false.")):
+    for said, reply in (("True", "Not so: it is false."), ("False", "Right: it is false.")):
         belief.get_by_role("radio", name=said).press("Space")
         expect(answer).to_contain_text(reply, use_inner_text=True)
     assert faults(page, axe, ".moe-belief") == []

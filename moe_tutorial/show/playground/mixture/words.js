@@ -65,7 +65,7 @@ export const mixtureWords = {
     if (now.entropy > 0.8 && now.nmi < 0.15) return even;
     if (now.dead)
       return `${now.dead} of ${E} experts ${now.dead > 1 ? "are" : "is"} dead; the others get ${right} right`;
-    return `All ${E} experts work, and ${right} come out right`;
+    return `${E === 2 ? "Both" : `All ${E}`} experts work, and ${right} come out right`;
   },
   mapTitle({ settings, now }, plane) {
     const owners = ownersIn(plane);

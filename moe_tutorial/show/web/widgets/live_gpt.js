@@ -74,7 +74,7 @@ function sentencePart(E, longest) {
   const node = el("div", { className: "moe-live-line" }, cells, area);
   return {
     node,
-    label: el("label", { htmlFor: area.id }, "Type into this sentence."),
+    label: el("label", { htmlFor: area.id }),
     area,
     cells: all,
     /** What is still to come keeps its room, so until then the cells' own letters are seen: the field's would wrap
@@ -240,8 +240,7 @@ function render({ model, el: root }) {
     draw();
   });
   const continuations = continuationsPart();
-  const figure = el("b");
-  const unit = el("span");
+  const [figure, unit] = [el("b"), el("span")];
   const next = dares.length > 1 ? [button("Another", { onclick: another })] : [];
   const link = linked ? [quietly("Link", { onclick: copyLink })] : [];
   const theirs = quietly("Show me", { onclick: showSent });
@@ -294,16 +293,15 @@ function render({ model, el: root }) {
     const all = `${letters} letter${letters === 1 ? "" : "s"}`;
     // With a source, right is what it says, and one expert at a time is off.
     const [falling, fall] = source ? ["is wrong", "are wrong"] : ["changes", "change"];
-    const task = source ? "Switch off one expert at a time." : "Switch some off.";
+    const task = source ? "One expert at a time." : "Switch some off.";
     const falls = fell ? `${fell} of ${all} ${fell === 1 ? falling : fall}` : `no letter ${falling}`;
-    put(title, {
-      textContent: written === undefined ? opening() : `${broken ? "Broken: w" : "W"}ithout ${names}, ${falls}`,
-    });
+    const outcome = `${broken ? "Broken: w" : "W"}ithout ${names}, ${falls}`;
+    put(title, { textContent: written === undefined ? opening() : outcome });
     put(kicker, { textContent: source ? "A small GPT that has never read this sentence" : settings.title });
+    put(sentence.label, { textContent: source ? "Or type a sentence of your own." : "Type into this sentence." });
     put(networks, { hidden: out.length > 0 });
-    put(tint, {
-      textContent: `Tint and number: its expert in layer ${layer + 1}. In a box: who asks it most (· is a space).`,
-    });
+    const tells = `Tint and number: its expert in layer ${layer + 1}. In a box: who asks it most (· is a space).`;
+    put(tint, { textContent: tells });
     const heads = [`With all ${inWords(B * E)}`, out.length ? `Without ${names}` : "Without one of them"];
     const remarks = [done() && source ? `✓ as in ${source}` : "", written ? `${broken ? "✗ " : ""}${falls}` : ""];
     continuations.draw(text, right, written, rest ? 0 : until, heads, remarks);
@@ -362,6 +360,7 @@ function render({ model, el: root }) {
     [layer, sent] = [b, undefined];
     notice.textContent = "";
     readWithout(off);
+    score.scrollIntoView({ block: "nearest" });
     spoken.textContent = `Expert ${e} of layer ${b + 1} is ${out ? "off" : "on"}. ${title.textContent}`;
   }
   function readWithout(experts) {
@@ -389,8 +388,9 @@ function render({ model, el: root }) {
     const known = (words) => [...words].filter((c) => gpt.idOf(c) >= 0).join("");
     const unknown = [...area.value].filter((c) => gpt.idOf(c) < 0);
     const before = known(area.value.slice(0, area.selectionStart));
+    if (area.value.length < 2) [off, reading, strange] = [structuredClone(none), usual, []];
     const full = area.value.length >= longest ? `It takes at most ${longest} characters` : "";
-    strange = area.value ? [...new Set([...strange, ...unknown])].slice(0, 6) : [];
+    strange = [...new Set([...strange, ...unknown])].slice(0, 6);
     notice.textContent = full || (strange.length ? `Left out, unknown to the model: ${strange.join(" ")}` : "");
     if (unknown.length) {
       area.value = known(area.value);

@@ -15,7 +15,7 @@
       return []; // this browser refuses storage
     }
   }
-  const button = document.querySelector("a[href='00_start_here.html']:has(.doc):not(li a)");
+  const button = document.querySelector("p > a[href='00_start_here.html']");
   const cards = [...document.querySelectorAll(".moe-lessons a")];
   function show() {
     const all = done();
@@ -30,9 +30,8 @@
     // On to the last lesson that was begun or, if it is done, to the next.
     const last = cards.findLastIndex((card) => card.querySelector(".moe-done"));
     const next = cards[last + Boolean(cards[last]?.querySelector("[style*='100%']"))];
-    if (!button || !next) return;
-    button.href = next.href;
-    button.textContent = `Go on with lesson ${next.querySelector(".moe-lesson").textContent}`;
+    const textContent = `Go on with lesson ${next?.querySelector(".moe-lesson").textContent}`;
+    if (next) Object.assign(button, { href: next.href, textContent });
   }
   // The reader comes back to the page, another tab adds something, or a widget of this page does.
   for (const event of ["pageshow", "storage", "moe-stored"]) addEventListener(event, show);
