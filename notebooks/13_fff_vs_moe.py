@@ -926,7 +926,8 @@ for style, (n, (_, found)) in zip(styles, read.items(), strict=True):
     if n in (SMALL, "mixture"):  # up to the trees' last dot
         tests = np.append(tests, 4 * slower["tree"] / slower[n])
     means = np.interp(tests, range(found.shape[1]), found.mean(0))
-    lines[n] = Line(a_test * slower[n] * tests, means, *style)
+    name = f"{n}, dashed" if style[0] == "--" else n
+    lines[name] = Line(a_test * slower[n] * tests, means, *style)
 curves(
     lines,
     x="seconds of training",
