@@ -171,8 +171,8 @@ def path_layer(x, w_in, b_in, w_out, depth):
 path_layer = check("13.path_layer", path_layer)
 
 # %% [markdown]
-# `x @ w_in.T` would give the same answers, but computes the scores of all nodes. What the layer is for is to compute only those on the way.
-# (In training our code computes all, so its step is slow.) In training, too, only nodes on the way answer, and only they learn.
+# `x @ w_in.T` would give the same answers, but computes the scores of all nodes: the layer is there to compute only those on the way. In
+# training, too, only they answer and learn. (Our code for training computes all scores nevertheless, so its step is slow.)
 
 # %% [markdown]
 # ## “An improvement upon the mixture of experts”
@@ -284,10 +284,11 @@ print(
     f"In 16 × 128, from {len(large)} seeds, the tree's lead in points:",
     lies(large, "+"),
 )
-print(f"Dense small alone has {lies(right_large['dense small'])} % right there.")
+small_there, large_there = (lies(right_large[f"dense {n}"]) for n in ("small", "large"))
+print(f"Right there, %: dense small {small_there}, dense large {large_there}")
 
 # %% [markdown]
-# So in 16 × 128 `digits4` hardly needs more than one expert.
+# So in 16 × 128 a layer as small as one expert comes close. In 8 × 8 it does not.
 #
 # **Rig it yourself, with a single change.** Such a comparison is easily rigged. Below, the mixture keeps its Switch loss, and only its images are raw pixels. Does that put
 # the tree ahead? Run it. Then be fairer: in place of `right["tree"]` write `trained("tree", raw)[0]`, the tree on raw pixels. (Quite
@@ -363,8 +364,8 @@ shown |= {"tree, its loss": balanced[1], "path": idle["path"]}
 interval_chart(
     shown,
     title=f"Sentence 2, without a balance loss: {part['mixture']:.0f} % of the mixture idle, {part['tree']:.0f} % of the tree, {part['path']:.0f} % of the path",
-    note="No loss: without a balance loss, at the learning rates that are best with one. Grey: ten seeds (a large dot: several), above them mean "
-    "and 95 % interval.",
+    note="No loss: without a balance loss, at the learning rates that are best with one. Grey: ten seeds (a larger dot: several), above them mean "
+    "and 95 % interval. For a tree it also depends on how it hardens: see the verdicts.",
     colors={name: "accent" for name in shown if name.startswith(("tree", "path"))},
     unit="idle neurons, %",
 )
@@ -408,8 +409,8 @@ for name, (kind, n) in SHAPES.items():
 # ## “Quicker inference”
 #
 # Now the clock. Each layer answers one token, in a few lines of plain PyTorch (folded below), on one thread. Each call asks another
-# copy of the layer, so that its weights come mostly from memory (lesson 10), as in a model with many layers. Of two ways to ask a tree, we
-# took the quicker one for 16 leaves. (Compiled code is in *Further*.)
+# copy of the layer, so that its weights come mostly from memory (lesson 10), as in a model with many layers. (A tree can be
+# asked in two ways, which come below; this is the quicker one for 16 leaves. Compiled code is in *Further*.)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -720,7 +721,7 @@ longer = {name: wide[name] / slim[name] for name in slim}
 reveal(
     "13.wide",
     max(1, round(longer["path"], 1)),
-    says=f"{slim['path']} µs became {wide['path']:,}. So at width 16 nearly all of the time is calls. Dense large has few calls, and much to "
+    says=f"{slim['path']} µs became {wide['path']:,}. So at widths between them, too, most of the time is calls. Dense large has few calls, and much to "
     f"read and to multiply: {slim['dense large']} µs became {wide['dense large']:,}, {longer['dense large']:.0f} times as long. (Compare times of one run only.)",
 )
 
@@ -833,7 +834,7 @@ race(my_way)
 #
 # The sentence does not say which of the two dense ones is its standard GPT, so the trees stand beside both. All learn the same text, from
 # ten seeds (stored). The trees got more care: the best of four pairs of weights for their losses. Here a token is 64 numbers wide, not
-# 256. Times of a step are *similar* if the whole interval of their ratio lies within 10 % of 1.
+# 256. Trees are hard when they are tested. Times of a step are *similar* if the whole interval of their ratio lies within 10 % of 1.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -954,6 +955,8 @@ by_loss = f"{balanced[1].mean():.0f} and {balanced[0].mean():.0f} %"
 versus = {"one token in 16 × 128": 1, "one token in 8 × 8": "8 × 8"}
 versus |= {"512 tokens": 512, "a training step": "step"}
 versus = {what: beside(took[key], "mixture") for what, key in versus.items()}
+many = by_size[2048]
+versus["one token, 2,048 experts"] = in_words(many["mixture"], many[PLAIN[1]])
 better = [what for what, words in versus.items() if words.endswith("fast")]
 FOUND = {
     "1. An improvement": (
@@ -963,7 +966,7 @@ FOUND = {
     "2. Balanced": (
         f"with its loss {with_loss}; without, {by_itself}",
         f"idle in tree and mixture: with their losses {by_loss}, without {part['tree']:.0f} and {part['mixture']:.0f} %; in 2,000 steps, "
-        f"the tree hardened slowly, {slow.mean():.0f} and {later.mean():.0f} % (Further)",
+        f"the tree hardened slowly, {slow.mean():.0f} and {later.mean():.0f} % (Further). In the path layer, which has no such loss, {part['path']:.0f} %",
     ),
     "3. Less need for noise": (
         verdicts[3],
@@ -993,7 +996,7 @@ table(
     {name: (stamped(verdict), how) for name, (verdict, how) in FOUND.items()},
     title="The verdicts for small layers, in plain code, on one thread",
     note="Not told apart: the interval of the ratio of times reaches within 10 % of 1. Intervals are of this run; "
-    f"another may lie outside. 2 and 3 are of 8 × 8. In 16 × 128 a few experts or leaves are enough: of mixture and tree, {idle_large} are idle (Further).",
+    f"another may lie outside. 2 and 3 are of 8 × 8. In 16 × 128 a few experts or leaves are enough: of mixture and tree, with their losses, {idle_large} are idle (Further).",
 )
 
 # %% [markdown]
@@ -1125,8 +1128,9 @@ quiz("13")
 # %% [markdown] tags=["13.improvement", "13.idle", "13.token", "13.same_time"]
 # **What we would take.** Dense small first: it is quick, and may be right enough. If it is not, dense large: in 8 × 8 it is more right than
 # mixture and tree, and quicker. A mixture is for the case between, where dense small is not right enough and dense large is too slow; it
-# asks for a balance loss. A tree could be for the same case with one token at a time; it asks for a hardening loss, too, and trains slowly.
-# We measured no such case: that takes a harder task. And the path layer multiplies least, but has far fewer right here.
+# asks for a balance loss. (The nearest to that is 16 × 128: mixture and tree are a little more right than dense small there, and far quicker
+# than dense large.) A tree could be for one token at a time and very many small experts; it asks for a hardening loss, too, and trains
+# slowly. And the path layer multiplies least, but has far fewer right here.
 #
 # All of this holds for small layers on one thread of a processor. When you read about larger ones, ask: which dense layer stood
 # beside it, how many tokens came at once, and who was tuned?
@@ -1135,7 +1139,7 @@ quiz("13")
 # ## Recap
 #
 # - A mixture chooses by scores, a tree by questions. A path layer's questions are its answers. None replaces a dense layer that is right
-#   enough, or quick enough.
+#   enough and quick enough.
 # - A count of multiplications says what a good program can win. The clock says what yours wins: it also counts calls, and weights that
 #   come from memory.
 #
