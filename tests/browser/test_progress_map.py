@@ -1,5 +1,7 @@
 """The front page's map of lessons, which marks what a reader has done. And a belief that it asks about."""
 
+import re
+
 from on_page import faults
 from playwright.sync_api import expect
 
@@ -16,7 +18,9 @@ def test_a_guess_and_a_puzzle_mark_their_lessons_on_the_map(open_page, axe):
     page.goto(f"{page.home}/index.html")
     expect(page.locator(".moe-lesson.moe-done")).to_have_text("14")
     expect(page.locator(".moe-lessons li").nth(14).locator("small")).to_have_attribute("data-done", " · 1 of 12 done")
-    expect(page.get_by_role("link", name="Go on with lesson 14")).to_have_attribute("href", "14_capstone.html")
+    expect(page.get_by_role("link", name="Go on with lesson 14")).to_have_attribute(
+        "href", re.compile("14_capstone.html$")
+    )
     page.evaluate("""() => {
         const start = `moe ${location.pathname.replace(/[^/]*$/, "")} `;
         const kept = { "exercise 03.route": { solved: true }, "exercise 04.training_step": { solved: false },
