@@ -202,8 +202,7 @@ def belief(claim: Claim) -> str:
     return (
         f'<fieldset class="moe-belief"><legend><q>{escape(claim.refutes)}</q></legend>'
         '<label><input type="radio" name="belief">True</label> <label><input type="radio" name="belief">False</label>'
-        "<p><span>Not so: it is false.</span><span>Right: it is false.</span> "
-        f"{FOUND.format(claim.measured.rounded[0])}. "
+        f"<p><span>No: it is false.</span><span>Right: it is false.</span> {FOUND.format(claim.measured.rounded[0])}. "
         f"The control, {escape(claim.control_is)}: {claim.control.rounded[0]}. "
         f'<a href="claims.html#{anchor(claim)}">How it was measured</a></p></fieldset>'
     )
