@@ -44,7 +44,7 @@ field?.addEventListener("input", async () => {
   await (index ??= Promise.all(TOOLS.map(load)).then(correct));
   const results = Search._performSearch(...Search._parseQuery(typed)).reverse();
   const link = ([page, title, place]) => `<li><a href="${root}${page}.html${place ?? ""}">${title}</a></li>`;
-  best.innerHTML = results.slice(0, 6).map(link).join("") || link(["glossary", "Nothing. The glossary has all terms"]);
+  best.innerHTML = results.slice(0, 6).map(link).join("") || (typed && link(["glossary", "Nothing. See the glossary"]));
 });
 
 // The words are highlighted on the page that a result leads to, and on no other.
