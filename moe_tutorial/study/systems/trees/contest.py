@@ -64,7 +64,6 @@ BUILD: dict[str, Callable[[], nn.Module]] = {
     "mixture": mixture,
     "tree": lambda: FastFeedForward(64, 10, DEPTH, LEAF),
     "path": lambda: PathLayer(64, 10, 6),  # 63 neurons, of which 6 answer
-    "path, 8 levels": lambda: PathLayer(64, 10, 8),  # as many answer as in dense small
     "dense small, 16 x 128": lambda: dense(128),  # the size of the lesson's times
     "dense large, 16 x 128": lambda: dense(16 * 128),
     "mixture, 16 x 128": lambda: MixtureOfExperts(64, 128, 16, 1, d_out=10),
