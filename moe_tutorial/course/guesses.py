@@ -48,6 +48,7 @@ class Reveal(StoredAnswer):
 
     _esm = bundle("web/ask/guess.js")
     label = t.Unicode("Your guess, answered").tag(sync=True)
+    asked = t.Unicode().tag(sync=True)  # the question
     answers = t.Dict().tag(sync=True)  # of the guess
     measured = t.Any().tag(sync=True)  # what the lesson measured or computed: a number, or one of the choices
     says = t.Unicode().tag(sync=True)  # why, and what it means
@@ -107,7 +108,7 @@ def reveal(id: str, measured: Any, *, says: str = "") -> Reveal:
     elif measured not in answers["choices"]:
         allowed = ", ".join(map(repr, answers["choices"]))
         raise ValueError(f"measured for {id} is {measured!r}; allowed is one of {allowed}")
-    return Reveal("guess", id, answers=answers, measured=measured, says=says)
+    return Reveal("guess", id, asked=_asked[id].question, answers=answers, measured=measured, says=says)
 
 
 def with_unit(value: float, unit: str) -> str:

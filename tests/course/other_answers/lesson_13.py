@@ -42,6 +42,29 @@ def from_one_node_down(x, w_in, b_in, w_out, depth):
     return torch.stack([below(0, token, depth) for token in x])
 
 
+@right("13.verdict")
+def by_the_middle(low, high, limit):
+    middle, reach = (low + high) / 2, (high - low) / 2
+    if abs(middle) - reach <= limit:
+        return "not told apart"
+    return "ahead" if middle > 0 else "behind"
+
+
+@right("13.verdict")
+def by_counting(low, high, limit):
+    return ["behind", "not told apart", "ahead"][1 + (low > limit) - (high < -limit)]
+
+
+@right("13.verdict")
+def question_by_question(low, high, limit):
+    words = "not told apart"
+    if low > limit:
+        words = "ahead"
+    if high < -limit:
+        words = "behind"
+    return words
+
+
 @right("13.multiplications")
 def kind_by_kind(kind, n, d, h):
     if kind == "dense":

@@ -1,4 +1,4 @@
-"""Lesson 13: a tree in which every node on the way answers, what layers multiply, a tree written as a mixture."""
+"""Lesson 13: a tree in which every node on the way answers, a rule for leads, what layers multiply."""
 
 import torch
 
@@ -8,7 +8,7 @@ from moe_tutorial.course.vocabulary import Ask, checks
 @checks(
     "13.path_layer",
     hints=(
-        "A token's score is a sum over its numbers, and the node's bias: `(x * w_in[node]).sum(-1) + b_in[node]`.",
+        "`w_in[node]` (T, d) holds each token's own row. A score is the sum of their products, and the node's bias.",
         "The answer grows on each level by `F.gelu(score)[:, None] * w_out[node]`. After that a token goes on.",
         "`node = 2 * node + 1 + (score >= 0)`: True counts as 1.",
     ),
@@ -22,21 +22,17 @@ from moe_tutorial.course.vocabulary import Ask, checks
         "`if` asks about one token, but `score` holds all. Add `(score >= 0)`: for each token it is 1 or 0.": (
             "node = 2 * node + 1 + (score >= 0) => node = 2 * node + (2 if score >= 0 else 1)"
         ),
-        "`@` scores each token by all tokens' nodes. Each token needs its own row: `(x * w_in[node]).sum(-1)`.": (
+        "`@` scores each token by all tokens' nodes. Multiply each by its own row, number by number, and sum up.": (
             "(x * w_in[node]).sum(-1) => x @ w_in[node].T"
         ),
-        "`@` multiplies each token by all rows. Each needs its own row alone: `(x * w_in[node]).sum(-1)`.": (
+        "`@` multiplies each token by all rows. Multiply each by its own row, number by number, and sum up.": (
             "(x * w_in[node]).sum(-1) => x @ w_in[node]"
         ),
         "A score of exactly 0 goes to 2 n + 2, too.": "score >= 0 => score > 0",
         "Left and right are exchanged: a score of 0 or more goes to 2 n + 2.": "score >= 0 => score <= 0",
         "The children of node n are 2 n + 1 and 2 n + 2.": "2 * node + 1 + => 2 * node +",
-        "That is one level too few: the answer has `depth` parts.": "range(depth) => range(depth - 1)",
         "You take the output weights of the next node. First answer, then go on.": (
             "w_out[node] => w_out[(2 * node + 1 + (score >= 0)) % len(w_out)]"
-        ),
-        "A node answers first, then a token goes on. And there are `depth` levels: after the last there is no node.": (
-            "range(depth) => range(depth + 1)"
         ),
         "The score's sign says where to go on, and not its gelu's, which is rounded to -0 for a score of -8.": (
             "(score >= 0) => (F.gelu(score) >= 0)"
@@ -66,32 +62,46 @@ def path_layer(ask: Ask) -> None:
 
 
 @checks(
-    "13.multiplications",
+    "13.verdict",
     hints=(
-        "Who answers? All of a dense layer, the `h` neurons of one expert or leaf, one node on each level of a path.",
-        "What is read to choose? A mixture scores all `n` experts, a tree asks one question on each level.",
-        "`d * rows + 2 * d * neurons`, where `rows` is what is read to choose, and `neurons` is who answers.",
+        "The whole interval is above `limit` if its lower end is: `low > limit`.",
+        "The whole interval is below `-limit` if its upper end is: `high < -limit`.",
+        'Two questions with an answer each, and `return "not told apart"` for all that is left.',
     ),
     mistakes={
-        "A tree asks one question on each level, and not all its nodes.": '"tree": levels => "tree": n - 1',
-        "A tree has no score for each leaf. It asks one question on each level.": '"tree": levels => "tree": n',
-        "A neuron reads d numbers and writes d: it multiplies 2 d times.": "2 * d * neurons => d * neurons",
-        "To choose costs, too.": "d * rows + => ",
-        "A score, or a question, multiplies all d numbers of a token.": "d * rows => rows",
-        "That is one level too many: one question finds one of two.": '"tree": levels} => "tree": levels + 1}',
-        "Of experts and leaves only one answers.": "get(kind, h) => get(kind, n * h)",
-        "All `n * h` neurons of a dense layer answer.": '"dense": n * h => "dense": h',
-        "A path meets one node on each level, and not all of them.": '"path": levels => "path": n - 1',
-        "A path's question is its answer: its score is computed once.": (
-            '"tree": levels} => "tree": levels, "path": levels}'
-        ),
-        "A path of `n - 1` nodes has as many levels as the logarithm of `n`, and not one more.": (
-            '"path": levels} => "path": levels + 1}'
-        ),
-        "A node of a path is one neuron. A path layer has no `h`.": '"path": levels} => "path": levels * h}',
-        "A question of a tree writes nothing: it multiplies d times.": '"tree": levels} => "tree": 2 * levels}',
-        "A score writes nothing: it multiplies d times.": '"mixture": n, => "mixture": 2 * n,',
-        "A mixture scores all its `n` experts, and not one on each level.": '{"mixture": n, => {"mixture": levels,',
+        "The whole interval has to be above the limit. Look at its lower end.": "low > limit => high > limit",
+        "The whole interval has to be below. Look at its upper end.": "high < -limit => low < -limit",
+        "A lead within the limit is too small to care about.": "low > limit => low > 0",
+        "Behind, too, up to the limit we don't care.": "high < -limit => high < 0",
+        "An interval above the limit is ahead.": 'return "ahead" => return "behind"',
+        "An interval below minus the limit is behind.": 'return "behind" => return "ahead"',
+    },
+)
+def verdict(ask: Ask) -> None:
+    for low, high, limit in (
+        (2.0, 5.0, 1.0), (-5.0, -2.0, 1.0), (-0.5, 4.0, 1.0), (-4.0, 0.5, 1.0), (0.2, 0.8, 1.0), (-0.8, -0.2, 1.0),
+        (-3.0, 3.0, 1.0), (-0.5, 0.5, 1.0), (0.3, 0.4, 0.25), (-0.4, -0.3, 0.25),
+    ):  # fmt: skip
+        ask.gives({"low": low, "high": high, "limit": limit}, "the verdict on this lead")
+
+
+@checks(
+    "13.multiplications",
+    hints=(
+        "To choose, a mixture scores all `n` experts, and a tree asks one question on each of its `levels`: `d` each.",
+        "Then the `h` neurons of one expert or leaf answer, and each multiplies `2 * d` times.",
+        "`d * choose + 2 * d * h`, where `choose` is `n` or `levels`.",
+    ),
+    mistakes={
+        "A tree asks one question on each level, and not all its nodes.": "else levels => else n - 1",
+        "A tree has no score for each leaf. It asks one question on each level.": "else levels => else n",
+        "A neuron reads d numbers and writes d: it multiplies 2 d times.": "2 * d * h => d * h",
+        "To choose costs, too.": "d * choose + => ",
+        "A score, or a question, multiplies all d numbers of a token.": "d * choose => choose",
+        "That is one level too many: one question finds one of two.": "else levels => else levels + 1",
+        "Of experts and leaves only one answers.": "2 * d * h => 2 * d * n * h",
+        "A score, or a question, writes nothing: it multiplies d times.": "d * choose => 2 * d * choose",
+        "A mixture scores all its `n` experts, and not one on each level.": "choose = n if => choose = levels if",
     },
 )
 def multiplications(ask: Ask) -> None:

@@ -7,7 +7,7 @@ import { verdict } from "./judge.js";
 import { storedAnswer } from "./storage.js";
 
 const SHOWN = "moe-shown"; // the event by which a card and what the site hides (veil.js) show each other's answer
-const VERDICTS = { right: "✓ Right.", near: "Close.", far: "A surprise." };
+const VERDICTS = { right: "✓ Right.", near: "Close.", far: "Not this time." };
 
 /** A number line with the guess and the measured number.
  * @param {number | undefined} said @param {number} measured @param {any} answers */
@@ -57,7 +57,7 @@ function render({ model, el: root }) {
   }
   /** @returns {Node[]} */
   function parts(/** @type {any} */ said) {
-    const asks = question ? [el("p", { className: "moe-question" }, ...prose(question))] : [];
+    const asks = [el("p", { className: "moe-question" }, ...prose(question || model.get("asked")))];
     if (measured !== undefined && (shown || said !== undefined)) return [...asks, told, ...answer(said)];
     if (!question) return [closed()];
     if (said !== undefined) return [...asks, locked(said)];
