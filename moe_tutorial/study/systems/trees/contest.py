@@ -83,6 +83,16 @@ class Try(NamedTuple):
     coefficient: float = 0.0
 
 
+IDLE: dict[str, dict[str, Any]] = {
+    "mixture": {"later": {"steps": 2000}},
+    "tree": {"fast": {"steps": 2000, "until": 250}, "slow": {"steps": 2000, "until": 1000}},
+}
+for rate in RATES:
+    IDLE["mixture"][f"no noise {rate}"] = {"chosen": Try(rate)}
+    IDLE["mixture"][f"noise {rate}"] = {"chosen": Try(rate), "build": partial(mixture, noise="learned")}
+"""Idle without a balance loss: after more steps, with learned noise or none, a tree hardened fast or slowly."""
+
+
 def tries(name: str) -> list[Try]:
     """Nine for each layer: three rates by three coefficients, or nine rates over a wider range; for forests three."""
     if name in FORESTS:
@@ -156,17 +166,15 @@ def measured(name: str, chosen: Try) -> dict[str, list[float]]:
 
     Of mixture and tree of 16 x 128 also both ``as small``, of ten seeds: with the small size's best try, the fifth.
 
-    Of mixture and tree also ``fast`` and ``slow``, idle after 2,000 steps without a balance loss: a tree's hardening
-    loss gains weight for 250 or for 1,000 steps. A mixture has no such loss, so its two columns are equal.
+    Of mixture and tree also the columns of ``IDLE``.
     """
     data = digits4("standardised")
     trained = run(name, chosen, data, seeds(30 if "16 x 128" in name else 10))
     found = {"right": right(trained, data)}
     if name in COEFFICIENTS or name.startswith("path"):
         found["idle"] = idle(trained, data)
-    if name in ("mixture", "tree"):
-        for column, until in {"fast": 250, "slow": 1000}.items():
-            found[column] = idle(run(name, chosen, data, seeds(10), balanced=False, steps=2000, until=until), data)
+    for column, how in IDLE.get(name, {}).items():
+        found[column] = idle(run(name, **{"chosen": chosen} | how, data=data, who=seeds(10), balanced=False), data)
     if name in ("mixture, 16 x 128", "tree, 16 x 128"):
         as_small = run(name, tries(name.split(",")[0])[4], data, seeds(10))
         found |= {"right as small": right(as_small, data), "idle as small": idle(as_small, data)}
