@@ -20,26 +20,26 @@ def ids(claims, **wanted):
     return [claim.id for claim in claims if all(bool(getattr(claim, name)) for name in wanted)]
 
 
-def test_every_claim_is_there_and_the_box_keeps_the_refuted_beliefs(open_page, claims):
+def test_every_claim_is_there_and_the_menu_keeps_some(open_page, claims):
     page = open_page("claims.html")
     assert shown(page) == ids(claims) != []
     assert page.locator(".moe-claim h3").all_inner_texts() == [claim.statement for claim in claims]
     assert page.locator(".moe-claim.fails, .moe-claim details[open]").count() == 0
-    page.get_by_label("only refuted beliefs").check()
-    beliefs = ids(claims, refutes=True)
-    assert shown(page) == beliefs
+    for choice, kept in {"refuted beliefs": "refutes", "what depends on the machine": "timed"}.items():
+        page.get_by_label("Show").select_option(choice)
+        assert shown(page) == ids(claims, **{kept: True}) != []
     assert page.wrong == []
 
 
-def test_a_claim_has_an_address_which_unfolds_it_even_where_the_box_hid_it(open_page, claims):
+def test_a_claim_has_an_address_which_unfolds_it_even_where_the_menu_hid_it(open_page, claims):
     last = [claim.id for claim in claims if claim.id.startswith("05") and not claim.refutes][-1]
     page = open_page(f"claims.html#claim-{last.replace('.', '-')}")
     expect(page.locator(":target table")).to_be_in_viewport()
-    page.get_by_label("only refuted beliefs").check()
+    page.get_by_label("Show").select_option("refuted beliefs")
     other = ids(claims, refutes=True)[-1]
     page.get_by_role("link", name=other, exact=True).click()
     expect(page.locator(":target table")).to_be_visible()
-    assert shown(page) == ids(claims, refutes=True)  # the box stays ticked
+    assert shown(page) == ids(claims, refutes=True)  # the menu stays as it is
     page.evaluate(f"location.hash = '#claim-{last.replace('.', '-')}'")
     expect(page.locator(":target table")).to_be_visible()
     page.locator(":target").get_by_role("link", name="where it is measured").click()

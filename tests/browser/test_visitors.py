@@ -15,6 +15,7 @@ SEARCHES = {
     "MLP": "01_why_experts",
     "dead experts": "05_collapse",
     "KV cache": "11_scale",
+    "ruoter": "03_router",
 }
 
 

@@ -220,7 +220,7 @@ export function makeEngine(show, own) {
       const anew = !model.step || !Object.keys(partial).every((name) => isLive(name));
       if (!anew) for (const [name, value] of Object.entries(partial)) run.change(name, value);
       else {
-        start({ settings: { ...model.settings, ...partial }, knocked: model.knocked ?? [] });
+        start({ settings: { ...model.settings, ...partial }, knocked: (!("E" in partial) && model.knocked) || [] });
         if (target !== Infinity) head(Math.min(reached, CATCH_UP), true);
       }
       draw();

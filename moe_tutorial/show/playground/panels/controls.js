@@ -61,10 +61,8 @@ function makeFlag(name, change) {
 
 // A number field, and a button for the next number.
 function makeNumber(name, change) {
-  const {
-    label,
-    range: [min, max],
-  } = SETTINGS[name];
+  const { label, range } = SETTINGS[name];
+  const [min, max] = range;
   const input = el("input", { type: "number", min, max, step: 1 });
   const another = () => change({ [name]: (now + 1) % (max + 1) });
   const next = quietly("Another", { title: `The next ${label.toLowerCase()}`, onclick: another });

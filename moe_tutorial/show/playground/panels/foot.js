@@ -28,13 +28,8 @@ export function makeFoot(model, { live, owner, own, standing }) {
   const title = document.title;
   const text = el("input", { type: "text", readOnly: true, onfocus: () => text.select() });
   const status = el("span", { className: "moe-note", role: "status" });
-  const script = el("textarea", {
-    className: "pg-script",
-    readOnly: true,
-    rows: 14,
-    spellcheck: false,
-    ariaLabel: "The script",
-  });
+  const script = el("textarea", { className: "pg-script", readOnly: true, rows: 14, spellcheck: false });
+  script.ariaLabel = "The script";
   const scriptBox = el("div", { hidden: true }, script);
   const words = live ? "This experiment in Python" : "A link to this run";
   const copyLink = quietly("Copy", { onclick: copyText });

@@ -45,13 +45,13 @@ export function makeStory(goOn, keepWon) {
     if (!preset.then) return;
     const changes = Object.entries(preset.then.set).map(([name, value]) => changeWords({ name, value }));
     set(asked, preset.then.ask);
-    set(then, `${changes.join(", ")}; ${preset.then.steps} steps more`);
+    set(then, `Go on for ${preset.then.steps} steps with: ${changes.join(", ")}`);
     set(table.caption, changes.join(", "));
   }
 
   function draw(now) {
     frame = now;
-    next.classList.toggle("pg-later", !frame.step); // there is nothing to change yet
+    next.classList.toggle("pg-later", !frame.step || frame.knocked.includes(true)); // too early, or another experiment
     if (preset?.goal) judge();
     const made = preset?.then ? proposed(frame.run, preset.then) : [];
     const at = made[0]?.at ?? Infinity;

@@ -38,15 +38,8 @@ export function makeTour(root) {
   const back = quietly("Back", { onclick: () => go(at - 1) });
   const next = button("Next", { onclick: () => (at + 1 < STOPS.length ? go(at + 1) : end()) });
   const close = quietly("End the tour", { onclick: end });
-  const card = el(
-    "div",
-    { className: "pg-tour", role: "dialog", ariaLabel: "A tour", hidden: true },
-    words,
-    count,
-    back,
-    next,
-    close,
-  );
+  const card = el("div", { className: "pg-tour", role: "dialog", ariaLabel: "A tour", hidden: true });
+  card.append(words, count, back, next, close);
   const opener = quietly("Take a tour", { onclick: () => go(0) });
   let at = 0;
 

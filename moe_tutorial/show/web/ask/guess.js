@@ -113,9 +113,8 @@ function render({ model, el: root }) {
     const is = el("b", {}, ...prose(inWords(measured, answers)));
     const number = typeof measured === "number";
     const picture = number ? numberLine(said, measured, answers) : list(said, measured, answers.choices);
-    const why = says
-      .split("\n\n")
-      .map((/** @type {string} */ text) => el("p", { className: "moe-answer" }, ...prose(text)));
+    const paragraph = (/** @type {string} */ text) => el("p", { className: "moe-answer" }, ...prose(text));
+    const why = says.split("\n\n").map(paragraph);
     if (said === undefined) {
       told.replaceChildren("You made no ", question ? "guess" : link("guess"), " here. The answer: ", is, ".");
       return [picture, ...why];

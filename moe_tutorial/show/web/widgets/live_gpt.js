@@ -63,14 +63,8 @@ function sentencePart(E, longest) {
   const rest = el("span", { className: "moe-live-rest" });
   const caret = el("i", { className: "moe-live-caret" });
   const cells = el("div", { className: "moe-live-cells", ariaHidden: "true" }, rest);
-  const area = el("textarea", {
-    id: freshId(),
-    maxLength: longest,
-    spellcheck: false,
-    autocapitalize: "off",
-    autocomplete: "off",
-    "data-lm-suppress-shortcuts": "true",
-  });
+  const plain = { spellcheck: false, autocapitalize: "off", autocomplete: "off" };
+  const area = el("textarea", { id: freshId(), maxLength: longest, "data-lm-suppress-shortcuts": "true", ...plain });
   const node = el("div", { className: "moe-live-line" }, cells, area);
   return {
     node,
@@ -283,17 +277,18 @@ function render({ model, el: root }) {
     if (needed && !done()) return "Can it finish this sentence?";
     if (!needed) return "What changes if you switch experts off?";
     const cannot = `${capital(inWords(needed))} of these ${inWords(B * E)} experts it cannot do without.`;
-    return `${cannot} ${needed > 1 ? "Click one of them." : "Which? Click it."}`;
+    return `${cannot} ${needed > 1 ? "Press one of them." : "Which? Press it."}`;
   }
   function say() {
     const { right, written, fell, letters, broken } = seen;
     const out = gone();
-    const source = dare()?.source;
+    const { source, experts: needed } = dare() ?? {};
     const names = out.length === 1 ? who(out[0]) : `${out.length} experts`;
     const all = `${letters} letter${letters === 1 ? "" : "s"}`;
     // With a source, right is what it says, and one expert at a time is off.
     const [falling, fall] = source ? ["is wrong", "are wrong"] : ["changes", "change"];
-    const task = source ? "One expert at a time." : "Switch some off.";
+    const hint = tries > 3 && !won ? ` A hint: look in layer ${needed?.[0][0] + 1}.` : "";
+    const task = source ? `One expert at a time.${hint}` : "Switch some off.";
     const falls = fell ? `${fell} of ${all} ${fell === 1 ? falling : fall}` : `no letter ${falling}`;
     const outcome = `${broken ? "Broken: w" : "W"}ithout ${names}, ${falls}`;
     put(title, { textContent: written === undefined ? opening() : outcome });
@@ -306,7 +301,8 @@ function render({ model, el: root }) {
     const remarks = [done() && source ? `✓ as in ${source}` : "", written ? `${broken ? "✗ " : ""}${falls}` : ""];
     continuations.draw(text, right, written, rest ? 0 : until, heads, remarks);
     const also = fell > 1 ? `A ${source ? "wrong" : "changed"} letter misleads those after it.` : "";
-    const rule = written === undefined ? `${task} The sentence is broken when half of these letters ${fall}.` : also;
+    const broke = `The sentence is broken when half of these letters ${fall}.`;
+    const rule = written === undefined || hint ? `${task} ${broke}` : also;
     const [n, by] = sent ? [sent.tries, "Somebody broke it in "] : [tries, won ? "Found in " : ""];
     const found = won ? `: ${who(gone(won)[0])}` : "";
     put(figure, { textContent: n && !refused ? `${by}${n === 1 ? "1 try" : `${n} tries`}${found}.` : "" });

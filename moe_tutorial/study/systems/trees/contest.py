@@ -83,13 +83,10 @@ class Try(NamedTuple):
     coefficient: float = 0.0
 
 
-IDLE: dict[str, dict[str, Any]] = {
-    "mixture": {"later": {"steps": 2000}},
-    "tree": {"fast": {"steps": 2000, "until": 250}, "slow": {"steps": 2000, "until": 1000}},
-}
-for rate in RATES:
-    IDLE["mixture"][f"no noise {rate}"] = {"chosen": Try(rate)}
-    IDLE["mixture"][f"noise {rate}"] = {"chosen": Try(rate), "build": partial(mixture, noise="learned")}
+NOISY = {f"noise {rate}": {"chosen": Try(rate), "build": partial(mixture, noise="learned")} for rate in RATES}
+CALM = {f"no noise {rate}": {"chosen": Try(rate)} for rate in RATES}
+IDLE: dict[str, dict[str, Any]] = {"mixture": NOISY | CALM | {"later": {"steps": 2000}}}
+IDLE["tree"] = {"fast": {"steps": 2000, "until": 250}, "slow": {"steps": 2000, "until": 1000}}
 """Idle without a balance loss: after more steps, with learned noise or none, a tree hardened fast or slowly."""
 
 

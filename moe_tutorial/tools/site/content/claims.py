@@ -40,7 +40,9 @@ def draw(app: Sphinx, doctree: nodes.document) -> None:
 
 
 def all_claims(lessons: list[Measured]) -> str:
-    """The page of all claims: summary, a tick box that keeps only the refuted beliefs, and list."""
+    """The page of all claims: summary, a choice of what is shown, by the claims' CSS classes, and list."""
     figures = summary([claim for lesson in lessons for claim in lesson.claims])
-    only = '<label class="moe-claims-filter"><input type="checkbox" autocomplete="off"> only refuted beliefs</label>'
-    return figures + only + listed(lessons, in_page=True)
+    which = {"": "all claims", "refutes": "refuted beliefs", "timed": "what depends on the machine"}
+    options = "".join(f'<option value="{name}">{words}</option>' for name, words in which.items())
+    show = f'<label class="moe-claims-filter">Show <select autocomplete="off">{options}</select></label>'
+    return figures + show + listed(lessons, in_page=True)

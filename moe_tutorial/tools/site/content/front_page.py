@@ -18,6 +18,7 @@ from moe_tutorial.show.widgets.claim_box import anchor
 from moe_tutorial.show.widgets.live_gpt import Dare, dequantised, live_gpt
 from moe_tutorial.study import encode
 from moe_tutorial.study.claims import Claim
+from moe_tutorial.study.systems.cost import distinct_experts
 from moe_tutorial.tools.notebooks.tables import lessons
 from moe_tutorial.tools.site.content.claims import measured
 from moe_tutorial.tools.site.content.lazy_assets import FOLDER, place
@@ -29,7 +30,7 @@ FIRST = "00_start_here"
 ANCHOR = "run-it-yourself"  # the section on the front page
 # The claim that refutes the belief named on the front page: no guess asks about it, and no clock judges it.
 BELIEF = "10.3"
-FOUND = "In a layer of eight experts, eight neighbouring characters ask <b>{}</b> experts fewer than by chance"
+FOUND = "Eight neighbouring characters ask <b>{:.1f}</b> of a layer's eight experts. By chance they would ask {:.1f}"
 
 
 def to_do(repository: Path) -> Counter[str]:
@@ -100,7 +101,7 @@ def drawn(gpt: GPT, dare: Dare) -> str:
     text, asked = dare.text, answers(gpt, dare.text)
     one = len(dare.experts) == 1
     opening = f"{'One' if one else 'Two'} of these sixteen experts it cannot do without. "
-    opening += "Which? Click it." if one else "Click one of them."
+    opening += "Which? Press it." if one else "Press one of them."
     later = text.find(" ", len(text) // 4) + 1 or len(text)
     cells = "".join(
         f'<span class="moe-live-cell moe-live-u0{" moe-live-later" if i >= later else ""}" data-e="{e}" '
@@ -199,10 +200,12 @@ class Measured(HtmlDirective):
 
 def belief(claim: Claim) -> str:
     """A belief that a claim refutes, as a question: either answer shows what was measured (``site.css``)."""
+    by_chance = distinct_experts(8, 2, 8)  # as in lesson 10
+    asked, control = (by_chance - found.mean for found in (claim.measured, claim.control))
     return (
         f'<fieldset class="moe-belief"><legend><q>{escape(claim.refutes)}</q></legend>'
         '<label><input type="radio" name="belief">True</label> <label><input type="radio" name="belief">False</label>'
-        f"<p><span>No: it is false.</span><span>Right: it is false.</span> {FOUND.format(claim.measured.rounded[0])}. "
-        f"The control, {escape(claim.control_is)}: {claim.control.rounded[0]}. "
+        f"<p><span>No: it is false.</span><span>Right: it is false.</span> {FOUND.format(asked, by_chance)}. "
+        f"The control, {escape(claim.control_is)}: {control:.1f}. "
         f'<a href="claims.html#{anchor(claim)}">How it was measured</a></p></fieldset>'
     )

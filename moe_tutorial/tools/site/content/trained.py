@@ -93,7 +93,8 @@ def find_dares(gpt: GPT) -> list[Dare]:
                 found.append(Dare(decode(tokens[i, :begin]), end, broken, source))
     found = [dare for dare in found if len(dare.experts) in (1, 2)]
     found.sort(key=lambda dare: (-len(dare.experts), dare.text[0].isupper(), len(dare.text)))
-    best = {dare.right[-6:]: dare for dare in found}  # the last of those that end alike
+    found = list({dare.text[:20]: dare for dare in found}.values())  # the last of those that begin alike
+    best = {dare.right[-6:]: dare for dare in found}  # or end alike
     dares = sorted(best.values(), key=found.index, reverse=True)
     needs = [{expert[:2] for expert in dare.experts} for dare in dares]
     return [dare for i, dare in enumerate(dares) if needs[:i].count(needs[i]) < 2][:MOST]

@@ -1,11 +1,11 @@
-// The claim that the address names stands open, also on the page of all claims where only refuted beliefs are shown.
+// The claim that the address names stands open, also on the page of all claims where only some are shown.
 (() => {
-  const only = document.querySelector(".moe-claims-filter input");
+  const only = document.querySelector(".moe-claims-filter select");
 
   function follow() {
     const claim = document.getElementById(location.hash.slice(1));
     if (!claim?.matches(".moe-claim")) return;
-    if (only && !claim.matches(".refutes")) only.checked = false;
+    if (only?.value && !claim.matches(`.${only.value}`)) only.value = "";
     claim.querySelector("details").open = true;
     claim.scrollIntoView();
   }
