@@ -1,4 +1,4 @@
-"""Lesson 13: a tree in which every node on the way answers, a rule for leads, what layers multiply."""
+"""Lesson 13: a tree in which every node on the way answers, what layers multiply, a tree in one call."""
 
 import torch
 
@@ -62,30 +62,6 @@ def path_layer(ask: Ask) -> None:
 
 
 @checks(
-    "13.verdict",
-    hints=(
-        "The whole interval is above `limit` if its lower end is: `low > limit`.",
-        "The whole interval is below `-limit` if its upper end is: `high < -limit`.",
-        'Two questions with an answer each, and `return "not told apart"` for all that is left.',
-    ),
-    mistakes={
-        "The whole interval has to be above the limit. Look at its lower end.": "low > limit => high > limit",
-        "The whole interval has to be below. Look at its upper end.": "high < -limit => low < -limit",
-        "A lead within the limit is too small to care about.": "low > limit => low > 0",
-        "Behind, too, up to the limit we don't care.": "high < -limit => high < 0",
-        "An interval above the limit is ahead.": 'return "ahead" => return "behind"',
-        "An interval below minus the limit is behind.": 'return "behind" => return "ahead"',
-    },
-)
-def verdict(ask: Ask) -> None:
-    for low, high, limit in (
-        (2.0, 5.0, 1.0), (-5.0, -2.0, 1.0), (-0.5, 4.0, 1.0), (-4.0, 0.5, 1.0), (0.2, 0.8, 1.0), (-0.8, -0.2, 1.0),
-        (-3.0, 3.0, 1.0), (-0.5, 0.5, 1.0), (0.3, 0.4, 0.25), (-0.4, -0.3, 0.25),
-    ):  # fmt: skip
-        ask.gives({"low": low, "high": high, "limit": limit}, "the verdict on this lead")
-
-
-@checks(
     "13.multiplications",
     hints=(
         "To choose, a mixture scores all `n` experts, and a tree asks one question on each of its `levels`: `d` each.",
@@ -112,6 +88,32 @@ def multiplications(ask: Ask) -> None:
     tree = {"kind": "tree", "n": 16, "d": 9, "h": 5}
     says = "A tree of twice as many leaves asks one question more."
     ask.follows(tree, tree | {"n": 32}, lambda found: found + 9, says)
+
+
+@checks(
+    "13.leaf_at_once",
+    hints=(
+        "All answers: `questions @ x + biases >= 0`, one a node. `.tolist()` makes plain True and False of them.",
+        "Then a step on each level: `for _ in range(levels):`.",
+        "`node = 2 * node + 1 + right[node]`: True counts as 1.",
+    ),
+    mistakes={
+        "You forget the questions' biases.": " + biases => ",
+        "An answer of exactly 0 goes right.": ">= 0 => > 0",
+        "There are `levels` steps, and you take fewer.": "range(levels) => range(levels - 1)",
+        "Each step asks the question of its own node.": "right[node] => right[0]",
+    },
+)
+def leaf_at_once(ask: Ask) -> None:
+    questions = torch.tensor([[1.0, 0], [0, 1], [1, -1], [2, 1], [0, -1], [1, 1], [-1, 0]])
+    biases = torch.tensor([0.0, 1, 0.5, -1, 0, -0.5, 2])
+    for n in (1, 3, 7):
+        for x in ([1.0, 0], [-1, 1], [0, 2], [-2, -2], [2, 1], [-3, 0.5], [5, 6], [2, -9], [-1, -2]):
+            given = {"x": torch.tensor(x) * 1.0, "questions": questions[:n], "biases": biases[:n]}
+            ask.gives(given, "the number of the leaf to which the answers lead", where=f"the tree has {n + 1} leaves")
+    for node in range(7):  # their questions alone, turned round
+        turned = questions * (1 - 2 * (torch.arange(7) == node).float()[:, None])
+        ask.gives(given | {"questions": turned}, "the number of the leaf to which the answers lead")
 
 
 @checks(

@@ -301,8 +301,7 @@ function render({ model, el: root }) {
     const remarks = [done() && source ? `✓ as in ${source}` : "", written ? `${broken ? "✗ " : ""}${falls}` : ""];
     continuations.draw(text, right, written, rest ? 0 : until, heads, remarks);
     const also = fell > 1 ? `A ${source ? "wrong" : "changed"} letter misleads those after it.` : "";
-    const broke = `The sentence is broken when half of these letters ${fall}.`;
-    const rule = written === undefined || hint ? `${task} ${broke}` : also;
+    const rule = written === undefined || hint ? `${task} It is broken when half of these letters ${fall}.` : also;
     const [n, by] = sent ? [sent.tries, "Somebody broke it in "] : [tries, won ? "Found in " : ""];
     const found = won ? `: ${who(gone(won)[0])}` : "";
     put(figure, { textContent: n && !refused ? `${by}${n === 1 ? "1 try" : `${n} tries`}${found}.` : "" });

@@ -83,8 +83,9 @@ class Try(NamedTuple):
     coefficient: float = 0.0
 
 
-NOISY = {f"noise {rate}": {"chosen": Try(rate), "build": partial(mixture, noise="learned")} for rate in RATES}
-CALM = {f"no noise {rate}": {"chosen": Try(rate)} for rate in RATES}
+MANY = {"who": range(100)}  # idle experts differ much from seed to seed
+NOISY = {f"noise {rate}": {"chosen": Try(rate), "build": partial(mixture, noise="learned")} | MANY for rate in RATES}
+CALM = {f"no noise {rate}": {"chosen": Try(rate)} | MANY for rate in RATES}
 IDLE: dict[str, dict[str, Any]] = {"mixture": NOISY | CALM | {"later": {"steps": 2000}}}
 IDLE["tree"] = {"fast": {"steps": 2000, "until": 250}, "slow": {"steps": 2000, "until": 1000}}
 """Idle without a balance loss: after more steps, with learned noise or none, a tree hardened fast or slowly."""
@@ -171,7 +172,7 @@ def measured(name: str, chosen: Try) -> dict[str, list[float]]:
     if name in COEFFICIENTS or name.startswith("path"):
         found["idle"] = idle(trained, data)
     for column, how in IDLE.get(name, {}).items():
-        found[column] = idle(run(name, **{"chosen": chosen} | how, data=data, who=seeds(10), balanced=False), data)
+        found[column] = idle(run(name, **{"chosen": chosen, "who": seeds(10)} | how, data=data, balanced=False), data)
     if name in ("mixture, 16 x 128", "tree, 16 x 128"):
         as_small = run(name, tries(name.split(",")[0])[4], data, seeds(10))
         found |= {"right as small": right(as_small, data), "idle as small": idle(as_small, data)}
