@@ -676,20 +676,20 @@ reveal(
 # ## Fewer calls
 #
 # A mixture's scores are one call of PyTorch. The tree asks question after question, each in calls of its own. It can do better: ask *all*
-# questions in one call, and then walk over the answers, which by then are plain numbers.
+# questions in one call, and then walk over their scores, which by then are plain numbers.
 #
-# **Your turn.** Three lines: the answers to all questions as a list (by `.tolist()`), and the walk to the leaf.
+# **Your turn.** Three lines: the scores of all questions as a list (by `.tolist()`), and the walk to the leaf.
 
 
 # %% tags=["exercise"]
 def leaf_at_once(x, questions, biases):
     """x (d,), questions (N, d), biases (N,) -> the number of x's leaf.
-    Right where the answer is 0 or more."""
+    Right where the score is 0 or more."""
     node, levels = 0, len(questions).bit_length()
     ### BEGIN SOLUTION
-    right = (questions @ x + biases >= 0).tolist()
+    scores = (questions @ x + biases).tolist()
     for _ in range(levels):
-        node = 2 * node + 1 + right[node]
+        node = 2 * node + 1 + (scores[node] >= 0)
     ### END SOLUTION
     return node - len(questions)
 

@@ -93,15 +93,15 @@ def multiplications(ask: Ask) -> None:
 @checks(
     "13.leaf_at_once",
     hints=(
-        "All answers: `questions @ x + biases >= 0`, one a node. `.tolist()` makes plain True and False of them.",
+        "All scores: `questions @ x + biases`, one a node. `.tolist()` makes plain numbers of them.",
         "Then a step on each level: `for _ in range(levels):`.",
-        "`node = 2 * node + 1 + right[node]`: True counts as 1.",
+        "`node = 2 * node + 1 + (scores[node] >= 0)`: True counts as 1.",
     ),
     mistakes={
         "You forget the questions' biases.": " + biases => ",
-        "An answer of exactly 0 goes right.": ">= 0 => > 0",
+        "A score of exactly 0 goes right.": ">= 0 => > 0",
         "There are `levels` steps, and you take fewer.": "range(levels) => range(levels - 1)",
-        "Each step asks the question of its own node.": "right[node] => right[0]",
+        "Each step asks the question of its own node.": "scores[node] => scores[0]",
     },
 )
 def leaf_at_once(ask: Ask) -> None:
