@@ -378,8 +378,8 @@ for name, (kind, n) in SHAPES.items():
 # ## “Quicker inference”
 #
 # Now the clock. Each layer answers one token, in a few lines of plain PyTorch (folded below), on one thread. The tree asks one question
-# after the other, as you counted. Each call asks another
-# copy of the layer, so that its weights come mostly from memory (lesson 10), as in a model with many layers. (Compiled code is in *Further*.)
+# after the other, as you counted. Each call asks another copy of the layer, so that its weights come mostly from memory (lesson 10),
+# as in a model with many layers. (Compiled code is in *Further*.)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -675,8 +675,8 @@ reveal(
 # %% [markdown]
 # ## Fewer calls
 #
-# A mixture's scores are one call of PyTorch. The tree asks question after question, each in calls of its own. It can do better: ask *all*
-# questions in one call, and then walk over their scores, which by then are plain numbers.
+# A mixture's scores are one call of PyTorch. The tree asks question after question, each in calls of its own. There is another way: ask
+# *all* questions in one call, and then walk over their scores, which by then are plain numbers.
 #
 # **Your turn.** Three lines: the scores of all questions as a list (by `.tolist()`), and the walk to the leaf.
 
@@ -765,8 +765,8 @@ sweep(ways, n=("Experts, or leaves", list(SIZES)))
 # - or **dense small**, which multiplies about as much for a token.
 #
 # The sentence does not say which of the two dense ones is its standard GPT, so the GPT with trees stands beside both. All four learn the
-# same text, from ten seeds (stored). Only for the trees did we try several settings, the weights of their losses, so if the comparison is unfair, then in their
-# favour. They are hard when they are tested.
+# same text, from ten seeds (stored). Only for the trees did we try several settings, the weights of their losses, so if the comparison
+# is unfair, then in their favour. They are hard when they are tested.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
