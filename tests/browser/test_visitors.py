@@ -14,7 +14,6 @@ SEARCHES = {
     "gating network": "03_router",
     "MLP": "01_why_experts",
     "dead experts": "05_collapse",
-    "KV cache": "11_scale",
     "ruoter": "03_router",
 }
 
