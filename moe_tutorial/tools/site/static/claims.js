@@ -13,5 +13,5 @@
   addEventListener("hashchange", follow);
   const grown = new ResizeObserver(follow); // widgets above the claim are mounted late, and move it
   grown.observe(document.body);
-  for (const event of ["wheel", "pointerdown", "keydown"]) addEventListener(event, () => grown.disconnect());
+  for (const event of ["wheel", "pointerdown", "keydown", "change"]) addEventListener(event, () => grown.disconnect());
 })();
