@@ -71,7 +71,7 @@ installer() {
     if [ -n "$uv" ]; then
         "$uv" pip install --python "$bin/python" "$@" 2>&1
     else
-        "$bin/python" -m pip install --disable-pip-version-check --retries 2 --timeout 20 "$@" 2>&1
+        "$bin/python" -m pip install --no-compile --disable-pip-version-check --retries 2 --timeout 20 "$@" 2>&1
     fi
 }
 

@@ -28,7 +28,6 @@ def test_every_claim_is_there_and_the_menu_keeps_some(open_page, claims):
     for choice, kept in {"refuted beliefs": "refutes", "what depends on the machine": "timed"}.items():
         page.get_by_label("Show").select_option(choice)
         assert shown(page) == ids(claims, **{kept: True}) != []
-    assert page.wrong == []
 
 
 def test_a_claim_has_an_address_which_unfolds_it_even_where_the_menu_hid_it(open_page, claims):
@@ -36,8 +35,7 @@ def test_a_claim_has_an_address_which_unfolds_it_even_where_the_menu_hid_it(open
     page = open_page(f"claims.html#claim-{last.replace('.', '-')}")
     expect(page.locator(":target table")).to_be_in_viewport()
     page.get_by_label("Show").select_option("refuted beliefs")
-    other = ids(claims, refutes=True)[-1]
-    page.get_by_role("link", name=other, exact=True).click()
+    page.get_by_role("link", name=ids(claims, refutes=True)[-1], exact=True).click()
     expect(page.locator(":target table")).to_be_visible()
     assert shown(page) == ids(claims, refutes=True)  # the menu stays as it is
     page.evaluate(f"location.hash = '#claim-{last.replace('.', '-')}'")

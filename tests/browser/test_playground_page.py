@@ -151,6 +151,8 @@ def test_an_expert_can_be_knocked_out_and_comes_back(wide):
     assert wide.settle().shares()[best] == "out"
     wide.knock(best)
     assert wide.settle().shares() == shares
+    wide.knock(best).press("Experts, E", "ArrowLeft")
+    assert "out" not in wide.settle().shares()  # other experts are new ones
 
 
 @pytest.mark.parametrize(

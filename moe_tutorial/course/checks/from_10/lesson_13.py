@@ -1,4 +1,4 @@
-"""Lesson 13: a tree in which every node on the way answers, what layers multiply, a tree in one call."""
+"""Lesson 13: a tree in which every node on the way answers, what layers multiply, and other ways to ask a tree."""
 
 import torch
 
@@ -111,7 +111,7 @@ def leaf_at_once(ask: Ask) -> None:
         for x in ([1.0, 0], [-1, 1], [0, 2], [-2, -2], [2, 1], [-3, 0.5], [5, 6], [2, -9], [-1, -2]):
             given = {"x": torch.tensor(x) * 1.0, "questions": questions[:n], "biases": biases[:n]}
             ask.gives(given, "the number of the leaf to which the answers lead", where=f"the tree has {n + 1} leaves")
-    for node in range(7):  # their questions alone, turned round
+    for node in range(7):  # one question is turned round, so that each node is met
         turned = questions * (1 - 2 * (torch.arange(7) == node).float()[:, None])
         ask.gives(given | {"questions": turned}, "the number of the leaf to which the answers lead")
 

@@ -172,11 +172,9 @@ export function makeEngine(show, own) {
       partPlane: model.partPlane,
     };
   }
-  /** Knock out the same experts as before, as far as they exist and one remains.
-   * @param {Begun} begun */
-  function start({ settings, knocked, changes }) {
-    const there = knocked.slice(0, settings.E ?? 0);
-    run = create({ settings, knocked: there.includes(false) || there.length < settings.E ? there : [], changes });
+  /** @param {Begun} begun */
+  function start(begun) {
+    run = create(begun);
     point = Math.min(point, run.model.data.y.length - 1);
     speed.restart();
     error = "";
@@ -220,7 +218,8 @@ export function makeEngine(show, own) {
       const anew = !model.step || !Object.keys(partial).every((name) => isLive(name));
       if (!anew) for (const [name, value] of Object.entries(partial)) run.change(name, value);
       else {
-        start({ settings: { ...model.settings, ...partial }, knocked: (!("E" in partial) && model.knocked) || [] });
+        // With another E, all experts are new ones.
+        start({ settings: { ...model.settings, ...partial }, knocked: "E" in partial ? [] : (model.knocked ?? []) });
         if (target !== Infinity) head(Math.min(reached, CATCH_UP), true);
       }
       draw();

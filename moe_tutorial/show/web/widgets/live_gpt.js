@@ -287,7 +287,7 @@ function render({ model, el: root }) {
     const all = `${letters} letter${letters === 1 ? "" : "s"}`;
     // With a source, right is what it says, and one expert at a time is off.
     const [falling, fall] = source ? ["is wrong", "are wrong"] : ["changes", "change"];
-    const hint = tries > 3 && !won ? ` A hint: look in layer ${needed?.[0][0] + 1}.` : "";
+    const hint = source && tries > 3 && !won ? ` A hint: look in layer ${needed[0][0] + 1}.` : "";
     const task = source ? `One expert at a time.${hint}` : "Switch some off.";
     const falls = fell ? `${fell} of ${all} ${fell === 1 ? falling : fall}` : `no letter ${falling}`;
     const outcome = `${broken ? "Broken: w" : "W"}ithout ${names}, ${falls}`;

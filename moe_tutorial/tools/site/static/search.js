@@ -4,23 +4,24 @@ DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = location.protocol !== "file:";
 
 const TOOLS = ["_static/language_data.js", "_static/searchtools.js", "searchindex.js"];
 const SKIP = ".moe-fold, .katex-mathml, .moe-how, .moe-switch, noscript, h1, #print-main-content, .bd-header, .bd-toc";
-// Sphinx lists a page once for each way in which it was found, and takes excerpts from hidden code and tables of
-// contents.
-// A misspelt word is replaced by the commonest that differs from it in one place: a letter too many, too few or wrong,
+// The commonest word of the index that differs from a misspelt one in one place: a letter too many, too few or wrong,
 // or two exchanged.
 function mended(word) {
+  if (word.length < 4 || word in Search._index.terms) return word;
   const others = [...word].map((_, i) => `${word.slice(0, i)}.{1,3}${word.slice(i + 2)}`);
   const near = new RegExp(`^(${others.join("|")})$`);
   const found = Object.entries(Search._index.terms).filter(([term]) => near.test(term));
   return found.sort(([, a], [, b]) => [b].flat().length - [a].flat().length)[0]?.[0] ?? word;
 }
+// Sphinx lists a page once for each way in which it was found, and takes excerpts from hidden code and tables of
+// contents.
 function correct() {
   const { _performSearch: find, htmlToText } = Search;
   Search._performSearch = (words, terms, ...more) => {
     const pages = new Map(); // the best result comes last
+    const retry = (right) => find(right.join(" "), new Set(right), ...more);
     const results = find(words, terms, ...more);
-    const right = [...terms].map(mended);
-    for (const result of results.length ? results : find(right.join(" "), new Set(right), ...more)) {
+    for (const result of results.length ? results : retry([...terms].map(mended))) {
       const [, kind, name] = /^#(term|claim)-(.+?)(?:-means)?$/.exec(result[2]) ?? [];
       const found = kind === "claim" ? `claim ${name.replace("-", ".")}` : name?.replaceAll("-", " ");
       if (found && !result[1].toLowerCase().includes(found)) result[1] += `: ${found}`; // found by any of its names
