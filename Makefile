@@ -11,8 +11,8 @@ setup = @sh moe_tutorial/tools/setup.sh "$(PYTHON)"
 course = @$(PY) -m moe_tutorial.tools
 # The results that lesson 08 reads, and what is stored and published, come from the course's own seeds.
 comparison = @MOE_SEED=0 $(PY) -m moe_tutorial.study.systems.comparison
-# Four workers for two cores, as some wait for a browser or the site; a lesson or a file of tests stays in one.
-pytest = @OMP_NUM_THREADS=1 $(PY) -m pytest -n 4 --dist loadscope
+# Three workers for two cores, as one waits for a browser; a lesson or a file of tests stays in one.
+pytest = @OMP_NUM_THREADS=1 $(PY) -m pytest -n 3 --dist loadscope
 
 .PHONY: help lab edit check test nightly lessons book reference comparison bench fresh
 

@@ -93,7 +93,7 @@ def table(
         + "".join(f"<td{side}>{html.escape(cell)}</td>" for side, cell in zip(sides[1:], cells, strict=True))
         + "</tr>"
         for name, cells in rows.items()
-    )
+    ).replace(" %", "\N{NO-BREAK SPACE}%")
     above = "".join(f'<th scope="colgroup" colspan="{n}">{html.escape(name)}</th>' for name, n in groups.items())
     above = f"<tr><td></td>{above}</tr>" if groups else ""
     # An element that scrolls must be focusable by keyboard.
