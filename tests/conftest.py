@@ -17,26 +17,26 @@ PATIENCE = 90_000  # milliseconds to wait for an action in a page, which is slow
 # For planted mistakes: a test only has to fail, so its smallest failing example is not searched.
 settings.register_profile("first failure", phases=[Phase.explicit, Phase.generate])
 
-# Tests that take minutes, the longest first, so that no worker starts one when the others have finished. The tests of
-# the site come after the lessons, because it is built from their outputs: one worker builds it for the claims page,
-# while the others have tests that do without it.
+# Tests that take minutes, the longest first, so that no worker starts one when the others have finished. The site is
+# built from the outputs of all lessons: one worker builds it for the claims page when they are done, while the others
+# have tests that do without it. The other tests in a browser come last.
 PLANTED = "tests/planted/"
-LONG = (
+EARLY = (
     "notebooks/",
     "tests/browser/test_lab",
-    "tests/browser/test_claims_page.py",
+    "tests/course/test_my_moe.py",
     "tests/tools/test_further_seeds.py",
     PLANTED,
-    "tests/course/test_my_moe.py",
+    "tests/browser/test_claims_page.py",
     "tests/study/",
-    "tests/browser/",
 )
 ONE_BY_ONE = ("tests/tools/test_further_seeds.py", PLANTED)  # files whose tests need not stay in one worker
 
 
 def urgency(test: str) -> tuple[int, int]:
-    """The place of a test's group in the queue: by LONG, and a later lesson before an earlier one."""
-    rank = next((i for i, start in enumerate(LONG) if test.startswith(start)), len(LONG))
+    """The place of a test's group in the queue: by EARLY, and a later lesson before an earlier one."""
+    late = len(EARLY) + test.startswith("tests/browser/")
+    rank = next((i for i, start in enumerate(EARLY) if test.startswith(start)), late)
     lesson = re.search(r"(?:notebooks/|seeds\.py.*\[)(\d\d)_", test)
     return rank, -int(lesson[1]) if lesson else 0
 
