@@ -555,7 +555,7 @@ def in_words(others, its):
     middle = np.median(others) / np.median(its)
     words = {"ahead": f"{middle:.1f} times as fast", "alike": "about as fast"}
     words["behind"] = f"{1 / middle:.1f} times as slow"
-    unsettled = f"{low:.1f} to {high:.1f} times as fast"
+    unsettled = f"{low:.2f} to {high:.2f} times as fast"
     return words.get(verdict(low - 1, high - 1, 0.1), unsettled)
 
 

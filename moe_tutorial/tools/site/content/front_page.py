@@ -30,7 +30,7 @@ FIRST = "00_start_here"
 ANCHOR = "run-it-yourself"  # the section on the front page
 # The claim that refutes the belief named on the front page: no guess asks about it, and no clock judges it.
 BELIEF = "10.3"
-FOUND = "Eight neighbouring characters ask <b>{:.1f}</b> of a layer's eight experts. By chance they would ask {:.1f}"
+FOUND = "Eight characters in a row ask <b>{:.1f}</b> of a layer's eight experts, two each; by chance, {:.1f}"
 
 
 def to_do(repository: Path) -> Counter[str]:
@@ -194,7 +194,7 @@ class Measured(HtmlDirective):
         return (
             f'<p class="moe-measured"><a href="claims.html"><b>{len(found)}</b> claims</a>, measured when this site '
             f"was built, in {runs:,} runs from different seeds, each with a control that has to fail. "
-            f"<b>{len(refuted)}</b> beliefs turned out false. Is this one of them?</p>{belief(refuted[BELIEF])}"
+            f"<b>{len(refuted)}</b> beliefs turned out false. Is this one true?</p>{belief(refuted[BELIEF])}"
         )
 
 
