@@ -28,6 +28,7 @@ def test_every_claim_is_there_and_the_menu_keeps_some(open_page, claims):
     for choice, kept in {"refuted beliefs": "refutes", "what depends on the machine": "timed"}.items():
         page.get_by_label("Show").select_option(choice)
         assert shown(page) == ids(claims, **{kept: True}) != []
+    assert page.wrong == []
 
 
 def test_a_claim_has_an_address_which_unfolds_it_even_where_the_menu_hid_it(open_page, claims):
