@@ -777,10 +777,6 @@ def ways(n):
 sweep(ways, n=("Experts, or leaves", list(SIZES)))
 
 # %% [markdown]
-# With few leaves, one call for all questions is cheap. With many, it reads and multiplies them all, and a few calls that ask a few are
-# cheaper. So it also takes the right program.
-
-# %% [markdown]
 # ## “A similar training time as a standard GPT”
 #
 # So much for use. In training the tree is soft: all its leaves answer. What does that cost in a whole model? We take lesson 08's GPT
