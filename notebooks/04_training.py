@@ -761,27 +761,9 @@ claim(
 # %% [markdown]
 # ### Does the loss reach a router?
 #
-# **Your turn, if you like.** Take any mixture, tokens and targets. Does the loss reach the router? Take a mean squared
-# error, and look at `moe.router.weight.grad` afterwards. Beware of two things: where the loss does not depend on the router
-# at all, PyTorch leaves `None` there; and a gradient of a billionth is rounding.
-
-
-# %% tags=["exercise", "optional"]
-def can_it_learn(moe, x, target):
-    """A mixture, x (T, d), target (T, d_out) -> True where the loss reaches the router."""
-    ### BEGIN SOLUTION
-    output, _ = moe(x)
-    F.mse_loss(output, target).backward()
-    gradient = moe.router.weight.grad
-    return gradient is not None and bool(gradient.norm() > 1e-6)
-    ### END SOLUTION
-
-
-# %%
-can_it_learn = check("04.can_it_learn", can_it_learn)
-
-# %% [markdown]
-# Ask it about the four, and about a fifth weight: a sigmoid of the chosen expert's own logit.
+# Take a mean squared error, and look at the gradient of `moe.router.weight`. Where the loss does not depend on the router at all,
+# PyTorch leaves `None` there; and a gradient of a billionth is rounding. We ask the four, and a fifth weight: a sigmoid of the
+# chosen expert's own logit.
 
 # %% tags=["measure"]
 # Measured: which routers hear the loss.
@@ -790,7 +772,9 @@ some_tokens, some_targets = torch.randn(2, 100, 64)
 own_sigmoid = {"sigmoid": lambda: Router(64, 8, 1, gate="sigmoid_topk")}
 for kind, make_router in (ROUTERS | own_sigmoid).items():
     mixture = MixtureOfExperts(64, 8, 8, 1, make_router())
-    hears = can_it_learn(mixture, some_tokens, some_targets)
+    F.mse_loss(mixture(some_tokens)[0], some_targets).backward()
+    gradient = mixture.router.weight.grad
+    hears = gradient is not None and gradient.norm() > 1e-6
     print(f"{kind:>22}: {'hears the loss' if hears else 'hears nothing'}")
 
 # %% [markdown]

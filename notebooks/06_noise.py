@@ -901,23 +901,9 @@ table(
 #
 # An expert that is behind gets a turn only where noise overtakes the *gap*.
 #
-# **Your turn, if you like.** Two experts are `gap` apart, and each logit gets noise of standard deviation `std`. How likely
-# does the second overtake the first? `torch.special.ndtr(z)` is the probability that a normal number of standard deviation 1 is below $z$.
-
-
-# %% tags=["exercise", "optional"]
-def flip_probability(gap, std):
-    """gap (N,), at least 0, std a number -> how likely noise turns the order (N,)."""
-    ### BEGIN SOLUTION
-    return torch.special.ndtr(-gap / (2**0.5 * std))
-    ### END SOLUTION
-
-
-# %%
-flip_probability = check("06.flip_probability", flip_probability)
-
-# %% [markdown]
-# (The difference of two independent noises has the standard deviation $\sqrt{2} \cdot$ `std`.)
+# Two experts are `gap` apart, and each logit gets noise of standard deviation `std`. The difference of two independent noises has
+# the standard deviation $\sqrt{2}\,$`std`, so the second overtakes the first with probability
+# $\Phi(-$`gap`$/(\sqrt{2}\,$`std`$))$, where $\Phi$ is the normal distribution function.
 #
 # Back to the mixtures that trained without noise and with it. The weaker of the two chosen holds the *last place*.
 #
@@ -947,7 +933,8 @@ for std, (trained, shares) in noises.items():
 escapes = {}
 for name, (std, trained, shares) in stages.items():
     gap = gaps(trained, shares)
-    flips, weights = flip_probability(gap, std).mean(), trained.last_routing.weights
+    flips = torch.special.ndtr(-gap / (2**0.5 * std)).mean()
+    weights = trained.last_routing.weights
     second = (weights[..., 1] / weights.sum(-1)).median()
     escapes[name] = f"{gap.mean():.1f}", f"{100 * flips:.1f} %", f"{100 * second:.1f} %"
 
@@ -975,36 +962,17 @@ table(
 # it be chosen?* That depends smoothly on the logits, and its sum over the tokens is a load that training can push on.
 #
 # Expert $i$ has to beat the $k$-th best of *the others*. If $i$ is among the best $k$ now, that is number $k + 1$ of all;
-# otherwise it is number $k$. With $\Phi$ the normal distribution function:
+# otherwise it is number $k$:
 #
 # $$P_i(x) = \Phi\!\left(\frac{z_i - \text{to beat}_i}{\text{std}_i}\right), \qquad \text{load}_i = \sum_x P_i(x)$$
 #
-# **Your turn, if you like.** `best[:, k - 1 : k]` is a column with number $k$ of each token.
-
-
-# %% tags=["exercise", "optional"]
-def expected_load(logits, noisy, std, k):
-    """logits without and with noise, std, all (T, E) -> expected tokens (E,)."""
-    ### BEGIN SOLUTION
-    best = noisy.topk(k + 1, dim=-1).values
-    chosen = noisy >= best[:, k - 1 : k]
-    to_beat = torch.where(chosen, best[:, k:], best[:, k - 1 : k])
-    return torch.special.ndtr((logits - to_beat) / std).sum(dim=0)
-    ### END SOLUTION
-
-
-# %%
-expected_load = check("06.expected_load", expected_load)
-
-# %% [markdown]
 # Every token chooses $k$ experts, so the loads must add up to $k$ times the tokens, on average. This is worth a test, because
 # a small slip in the threshold goes unnoticed.
 
 # %%
 with torch.no_grad():
     r = Router(64, E, 2, noise=0.5)(raw.x_test.repeat(20, 1))
-load = expected_load(r.logits, r.noisy_logits, r.noise_std, 2)
-assert torch.allclose(load, load_estimate(r), rtol=1e-3)
+load = load_estimate(r)
 to_beat = r.noisy_logits.topk(2).values[:, 1:]
 slip = torch.special.ndtr((r.logits - to_beat) / r.noise_std)
 print(f"choices for each token, estimated: {load.sum() / len(r.logits):.1f}")

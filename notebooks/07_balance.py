@@ -972,23 +972,6 @@ claim(
 # Shazeer et al. asked for even **importance**: an expert's importance is the sum of its gate weights over the batch. The penalty is
 # the squared coefficient of variation of the importances, the `cv2` of lesson 05.
 #
-# **Your turn, if you like.** `weights` and `indices` are what a router returns.
-
-
-# %% tags=["exercise", "optional"]
-def importance_loss(weights, indices, n_experts):
-    """Gate weights (T, k) of the chosen (T, k) -> variance over squared mean."""
-    ### BEGIN SOLUTION
-    importance = torch.zeros(n_experts)
-    importance = importance.scatter_add(0, indices.flatten(), weights.flatten())
-    return importance.var(correction=0) / importance.mean() ** 2
-    ### END SOLUTION
-
-
-# %%
-importance_loss = check("07.importance_loss", importance_loss)
-
-# %% [markdown]
 # The **z-loss** often stands beside these in a model's code: the mean of $(\log \sum_i e^{z_i})^2$ over the tokens. It does not
 # look at shares, and is no penalty for balance: it keeps the logits small.
 #

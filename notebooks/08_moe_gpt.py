@@ -709,33 +709,24 @@ sweep(who_takes, which=("Characters", sharpest_first))
 # character, saves some of them. How many it saves is the **mutual information**: the entropy of the expert, plus that of the label, less
 # that of the pair.
 #
-# **Your turn, if you like.** Two lines. `entropy` takes whole numbers from 0 on, so a pair needs a number of its own.
-
-
-# %% tags=["exercise", "optional"]
-def bits(expert, label):
-    """expert (N,), label (N,), whole numbers from 0 on, of any size
-    -> how many bits the one tells about the other."""
-
-    def entropy(numbers):
-        return torch.special.entr(numbers.bincount() / len(numbers)).sum() / math.log(2)
-
-    ### BEGIN SOLUTION
-    pair = expert * (label.max() + 1) + label
-    return entropy(expert) + entropy(label) - entropy(pair)
-    ### END SOLUTION
-
-
-# %%
-bits = check("08.bits", bits)
-
-# %% [markdown]
 # To know which text a character comes from saves some of the bits that name its expert. Now shuffle these labels, but only among equal
 # characters: all `e` swap labels with each other, and so on. A label then tells only which characters its text is made of. How much
 # of the saving is left?
 
+
 # %% tags=["measure"]
 # Measured: how many bits each clue saves, in text that the GPT never saw.
+def entropy(numbers):
+    """Whole numbers from 0 on -> bits."""
+    return torch.special.entr(numbers.bincount() / len(numbers)).sum() / math.log(2)
+
+
+def bits(expert, label):
+    """How many bits the one tells about the other."""
+    pair = expert * (label.max() + 1) + label
+    return entropy(expert) + entropy(label) - entropy(pair)
+
+
 mixed = torch.randperm(len(unseen), generator=torch.Generator().manual_seed(seed))
 
 
@@ -833,28 +824,18 @@ who_answers(by_block[1], unseen, "What the experts of the second block answer")
 # As in lesson 01, a neuron contributes its value times its column of output weights. So its contribution is as large as
 # $|h_j| \cdot \lVert w_j \rVert$.
 #
-# **Your turn, if you like.** Two lines: for each token, the `n` neurons that contribute most keep their values, and all others become 0.
-
-
-# %% tags=["exercise", "optional"]
-def keep(h, w_out, n):
-    """h (..., H), output weights (d, H) -> h with n neurons left for each token."""
-    ### BEGIN SOLUTION
-    best = (h.abs() * w_out.norm(dim=0)).topk(n, dim=-1).indices
-    return torch.zeros_like(h).scatter(-1, best, 1.0) * h
-    ### END SOLUTION
-
-
-# %%
-keep = check("08.keep", keep)
-
-# %% [markdown]
-# We train a small dense GPT, and set your function between the two matrices of its feed-forward, in both blocks.
+# We train a small dense GPT. For each character the `n` neurons that contribute most keep their values, and all others become 0.
 
 
 # %% tags=["measure", "nbval-ignore-output"]
 # Measured: what a dense GPT loses with fewer and fewer neurons.
 dense, _ = trained("dense", comparison.DENSE)
+
+
+def keep(h, w_out, n):
+    """h (..., H), output weights (d, H) -> h with n neurons left for each token."""
+    best = (h.abs() * w_out.norm(dim=0)).topk(n, dim=-1).indices
+    return torch.zeros_like(h).scatter(-1, best, 1.0) * h
 
 
 def loss_keeping(n):

@@ -8,7 +8,7 @@ from mutate import changed_line, mutants
 from moe_tutorial.course.exercises import EXERCISES
 
 REJECTED = 0.95
-TABLES = {"01.keep_top", "03.route", "03.topk_then_softmax", "03.my_mixture", "06.noisy_topk", "06.expected_load"}
+TABLES = {"01.keep_top", "03.route", "03.topk_then_softmax", "03.my_mixture", "06.noisy_topk"}
 TABLES |= {"07.switch_loss", "11.kept", "12.descend", "13.path_layer", "13.choose_path"}
 TABLES |= {"14.published_block", "14.gpt_oss_block"}
 """Exercises on tables, where the last axis is 1 as well as -1, and topk's own choice."""
@@ -16,9 +16,6 @@ LAST = "of two dimensions, 1 is the last"
 EQUIVALENT: dict[str, dict[str, str]] = {
     "06.noisy_topk": {
         "logits = logits - std * torch.randn_like(logits)": "normal noise has no direction",
-    },
-    "04.can_it_learn": {
-        "F.mse_loss(target, output).backward()": "a difference, squared, has no direction",
     },
     "08.peeks": {
         "new = torch.cat([tokens[:, :t], (tokens[:, t:] - 1) % n], dim=1)": "another character, too",
@@ -32,12 +29,6 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     },
     "12.balance": {
         "uneven.append(((left - right) / (right + left)) ** 2)": "a difference, squared, has no direction",
-    },
-    "08.bits": {
-        "pair = expert * (label.max() + 2) + label": "pairs still have numbers of their own",
-    },
-    "08.keep": {
-        "best = (h.abs() * w_out.norm(dim=0)).topk(n).indices": "topk goes along the last dimension by itself",
     },
     "14.deepseek_block": {
         "groups = ranking.unflatten(1, (config['n_group'], -1))": LAST,

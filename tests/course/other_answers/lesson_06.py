@@ -62,49 +62,6 @@ def best_of_two_draws(logits, std, k, training):
     return chosen, noisy(logits, std, k, training)[1]
 
 
-@right("06.flip_probability")
-def by_erfc(gap, std):
-    return torch.erfc(gap / (2 * std)) / 2
-
-
-@right("06.flip_probability")
-def by_distribution(gap, std):
-    return torch.distributions.Normal(0.0, (std**2 + std**2) ** 0.5).cdf(-gap)
-
-
-@right("06.flip_probability")
-def the_rest(gap, std):
-    return 1 - torch.special.ndtr(gap / torch.tensor([std, std]).norm())
-
-
-@right("06.expected_load")
-def right_load(logits, noisy, std, k):
-    loads = []
-    for i in range(logits.shape[1]):
-        others = torch.cat([noisy[:, :i], noisy[:, i + 1 :]], -1)
-        to_beat = others.sort(-1, descending=True).values[:, k - 1]
-        loads.append(torch.special.ndtr((logits[:, i] - to_beat) / std[:, i]).sum())
-    return torch.stack(loads)
-
-
-@right("06.expected_load")
-def by_masks(logits, noisy, std, k):
-    order = noisy.sort(-1, descending=True)
-    inside = torch.zeros_like(noisy).scatter(-1, order.indices[:, :k], 1.0)
-    to_beat = inside * order.values[:, [k]] + (1 - inside) * order.values[:, [k - 1]]
-    return torch.distributions.Normal(0.0, 1.0).cdf((logits - to_beat) / std).sum(0)
-
-
-@right("06.expected_load")
-def number_by_number(logits, noisy, std, k):
-    load = [0.0] * logits.shape[1]
-    for clean, drawn, width in zip(logits.tolist(), noisy.tolist(), std, strict=True):
-        for i in range(len(load)):
-            to_beat = sorted(drawn[:i] + drawn[i + 1 :])[-k]
-            load[i] += float(torch.special.ndtr((clean[i] - to_beat) / width[i]))
-    return load
-
-
 @right("06.wavers")
 def asked_twice(moe, x):
     mode = moe.training

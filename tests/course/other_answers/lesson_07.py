@@ -97,29 +97,3 @@ def expert_by_expert(probs, room):
 def from_values(probs, room):
     values, taken = probs.topk(room, dim=0)
     return torch.zeros_like(probs).scatter(0, taken, values)
-
-
-@wrong("07.importance_loss", "only one weight counts")
-def added_by_index(weights, indices, n_experts):
-    importance = torch.zeros(n_experts)
-    for choice in range(weights.shape[1]):
-        importance[indices[:, choice]] += weights[:, choice]
-    return importance.var(correction=0) / importance.mean() ** 2
-
-
-@right("07.importance_loss")
-def by_table(weights, indices, n_experts):
-    table = torch.zeros(len(weights), n_experts).scatter(1, indices, weights).sum(0)
-    return ((table - table.mean()) ** 2).mean() / table.mean() ** 2
-
-
-@right("07.importance_loss")
-def by_expert(weights, indices, n_experts):
-    importance = torch.stack([(weights * (indices == e)).sum() for e in range(n_experts)])
-    return (importance / importance.mean()).var(correction=0)
-
-
-@right("07.importance_loss")
-def by_squares(weights, indices, n_experts):
-    importance = torch.zeros(n_experts).index_add(0, indices.flatten(), weights.flatten())
-    return n_experts * importance.square().sum() / importance.sum() ** 2 - 1

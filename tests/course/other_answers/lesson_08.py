@@ -5,7 +5,6 @@ import math
 import torch
 import torch.nn.functional as F
 from answers import right, wrong
-from sklearn.metrics import mutual_info_score
 
 from moe_tutorial.layers import switch_loss as penalty
 
@@ -70,34 +69,6 @@ def entropy(numbers):
     return torch.special.entr(numbers.bincount() / len(numbers)).sum() / math.log(2)
 
 
-@right("08.bits")
-def by_sklearn(expert, label):
-    return torch.tensor(float(mutual_info_score(label.numpy(), expert.numpy())) / math.log(2))
-
-
-@right("08.bits")
-def by_table(expert, label):
-    table = F.one_hot(expert).float().T @ F.one_hot(label).float() / len(expert)
-    even = table.sum(1, keepdim=True) * table.sum(0)
-    return (table * torch.log2(table / even)).nansum()
-
-
-@right("08.keep")
-def by_threshold(h, w_out, n):
-    size = h.abs() * w_out.norm(dim=0)
-    return h.where(size >= size.topk(n, dim=-1).values[..., -1:], 0.0)
-
-
-@right("08.keep")
-def token_by_token(h, w_out, n):
-    kept = torch.zeros_like(h)
-    rows, new = h.reshape(-1, h.shape[-1]), kept.view(-1, h.shape[-1])
-    for token, row in enumerate(rows):
-        best = (row**2 * (w_out**2).sum(0)).argsort(descending=True)[:n]
-        new[token, best] = row[best]
-    return kept
-
-
 @right("08.block")
 def flattened(x, norms, attend, moe):
     x = x + attend(norms[0](x))
@@ -118,19 +89,3 @@ def by_slopes(model, tokens, t):
     others = [(tokens[:, t:] + i) % model.config.vocab_size for i in (1, 2)]
     one, two = (model(torch.cat([tokens[:, :t], other], 1))[0][0, :t] for other in others)
     return any((a - b).abs().max().item() > 1e-4 for a, b in zip(one, two, strict=True))
-
-
-@right("08.bits")
-def counted_by_hand(expert, label):
-    pairs, N = list(zip(expert.tolist(), label.tolist(), strict=True)), len(expert)
-    told = 0.0
-    for e, n in set(pairs):
-        both = pairs.count((e, n)) / N
-        told += both * math.log2(both / (expert.tolist().count(e) * label.tolist().count(n) / N**2))
-    return told
-
-
-@right("08.keep")
-def by_order(h, w_out, n):
-    place = (h.abs() * w_out.norm(dim=0)).argsort(-1, descending=True).argsort(-1)
-    return h * (place < n)

@@ -24,12 +24,6 @@ def layer_by_layer(config, total):
     return total
 
 
-@wrong("09.micro_loss", "by their place")
-def by_place(loss, probs, indices, group):
-    n = len(group.unique())
-    return sum(loss(p, i) for p, i in zip(probs.chunk(n), indices.chunk(n), strict=True)) / n
-
-
 @right("09.micro_loss")
 def by_set(loss, probs, indices, group):
     names = set(group.tolist())
@@ -95,12 +89,6 @@ def one_after_the_other(dense, n_experts):
     while len(experts) < n_experts:
         experts.append(copy.deepcopy(dense))
     return experts
-
-
-@wrong("09.verdict", "The interval is that of their mean")
-def of_every_seed(gain):
-    figure = estimate(gain)
-    return "right" if min(gain) > 0 else "wrong" if figure.high < 0 else "unclear"
 
 
 @right("09.verdict")

@@ -116,14 +116,6 @@ def by_masks(load, machines):
     return owner
 
 
-@wrong("11.place", "take turns")
-def by_turns(load, machines):
-    owner = torch.zeros(len(load), dtype=torch.long)
-    for place, expert in enumerate(load.argsort(descending=True)):
-        owner[expert] = place % machines
-    return owner
-
-
 @right("11.dispatch")
 def by_sorted(indices, n_experts):
     experts = [int(e) for row in indices for e in row]

@@ -36,15 +36,6 @@ def by_calling_itself(right, depth, node=0):
     )
 
 
-@wrong("12.leaf_weights", "stand side by side")
-def left_ones_first(right, depth):
-    weights = torch.ones(len(right), 1)
-    for level in range(depth):
-        p = right[:, 2**level - 1 :][:, : 2**level]
-        weights = torch.cat([weights - weights * p, weights * p], dim=1)
-    return weights
-
-
 @right("12.descend")
 def token_by_token(x, node_weight, node_bias, depth):
     leaves = []
@@ -83,15 +74,6 @@ def by_gathering(x, node_weight, node_bias, depth):
     return node[:, 0] - len(node_bias)
 
 
-@right("12.descend")
-def node_after_node_by_those_who_arrive(x, node_weight, node_bias, depth):
-    node = torch.zeros(len(x), dtype=torch.long)
-    for n in range(2**depth - 1):
-        here = node == n
-        node[here] = 2 * n + 1 + (x[here] @ node_weight[n] + node_bias[n] >= 0).long()
-    return node - 2**depth + 1
-
-
 @right("12.hardening")
 def by_binary_cross_entropy(logits):
     return F.binary_cross_entropy_with_logits(logits, logits.sigmoid())
@@ -112,12 +94,6 @@ def by_logsigmoid(logits):
 @right("12.hardening")
 def by_softplus(logits):
     return (F.softplus(logits) - logits * logits.sigmoid()).mean()
-
-
-@wrong("12.hardening", "rounded to 1")
-def by_logarithms(logits):
-    p = torch.sigmoid(logits)
-    return -(p * torch.log(p) + (1 - p) * torch.log(1 - p)).mean()
 
 
 @right("12.balance")

@@ -229,12 +229,6 @@ def asked_twice(moe, x):
 
 
 @right("14.your_probe")
-def the_loss_reaches_the_experts(moe, x):
-    moe(x)[0].square().mean().backward()
-    return float(not all(w.grad is not None and w.grad.any() for w in (moe.experts.w_in, moe.experts.w_out)))
-
-
-@right("14.your_probe")
 def copies_of_one_expert_give_its_answer(moe, x):
     copies = {f"experts.{name}": w[:1].expand_as(w) for name, w in moe.experts.named_parameters()}
     y, routing = torch.func.functional_call(moe, copies, x)
@@ -243,31 +237,9 @@ def copies_of_one_expert_give_its_answer(moe, x):
 
 
 @right("14.your_probe")
-def the_loss_reaches_each_chosen_expert_by_a_loop(moe, x):
-    y, routing = moe(x)
-    moe.experts.w_out.grad = None
-    y.sum().backward()
-    gradient = moe.experts.w_out.grad
-    return 0.0 if all(gradient is not None and gradient[e].any() for e in routing.indices.unique()) else 1.0
-
-
-@right("14.your_probe")
 def weights_are_probabilities(moe, x):
     weights = moe(x)[1].weights
     return float((weights < 0).any() or (weights.sum(-1) > 2.001).any() or (moe(x)[0].std() == 0)) + asked_twice(moe, x)
-
-
-@right("14.your_probe")
-def a_weight_is_the_probability(moe, x):
-    _, routing = moe(x)
-    return float((routing.weights - routing.probs.gather(-1, routing.indices)).abs().max())
-
-
-@right("14.your_probe")
-def a_higher_bias_gets_more_tokens(moe, x):
-    moe = copy.deepcopy(moe)
-    next(moe.router.buffers())[0] += 9
-    return float(not (moe(x)[1].indices == 0).any(-1).all())
 
 
 @right("14.your_probe")
@@ -296,13 +268,3 @@ def last_answer_wins(x, weights, config):
         rows, place = (chosen == e).nonzero(as_tuple=True)
         y[rows] = g[rows, place, None] * expert_of(weights, f"experts.{e}", x[rows])
     return y
-
-
-@wrong("14.published_block", "`config` is a dict")
-def config_by_attribute(x, weights, config):
-    return (x @ weights["gate.weight"].T).softmax(-1).topk(config.num_experts_per_tok)
-
-
-@wrong("14.your_probe", "It accuses nobody")
-def is_finite(moe, x):
-    return float(not moe(x)[0].isfinite().all())

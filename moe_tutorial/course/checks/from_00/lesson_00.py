@@ -45,9 +45,6 @@ def count_total(ask: Ask) -> None:
             "return ... => (n_experts * expert + router) * top_k / n_experts"
         ),
         "That is one expert and the router. A token may ask several.": "top_k * expert => expert",
-        "That is a part of the total. How many are they?": (
-            "return ... => (top_k * expert + router) / (n_experts * expert + router)"
-        ),
     },
 )
 def count_active(ask: Ask) -> None:
@@ -73,16 +70,12 @@ def count_active(ask: Ask) -> None:
         "It looks at the first seed alone. One seed is not enough: look at the mean, or at all of them.": (
             "part.mean() => part[0]"
         ),
-        "It looks at the last seed alone. One seed is not enough: look at the mean, or at all of them.": (
-            "part.mean() => part[-1]"
-        ),
         "It says yes to everything, and so to the control, too, where a token met all parameters. A rule that cannot "
         "say no shows nothing.": "return ... => True",
         "It says no to everything, to what was measured, too. Compare with 0.5 before .all(), not after it.": (
             "mean => all"
         ),
         "The sum grows with the number of seeds. Compare their mean with 0.5, or each of them.": "mean => sum",
-        "There need not be three seeds. Divide by len(part).": "part.mean() => part.sum() / 3",
         "Exactly half is not less than half: <, not <=.": "< => <=",
     },
 )

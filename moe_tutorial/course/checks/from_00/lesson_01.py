@@ -28,7 +28,6 @@ from moe_tutorial.study import Dataset, Seeds
         "w_in has a row for each neuron: turn it, w_in.T.": "w_in.T => w_in",
         "The bias b_in comes before the relu.": "(x @ w_in.T + b_in).relu() => (x @ w_in.T).relu() + b_in",
         "That is one norm for all. Each neuron has its own: dim=0.": "norm(dim=0) => norm()",
-        "That is the sum of sizes. A norm squares first.": "norm(dim=0) => abs().sum(dim=0)",
         "The relu is missing: a neuron that did not fire contributes nothing.": ".relu() => ",
         "You take the size of what comes before the relu. A neuron that did not fire contributes nothing.": (
             "relu => abs"
@@ -90,12 +89,6 @@ def contribution(ask: Ask) -> None:
             "return ... => (contribution.argsort(descending=True) < n).float()"
         ),
         "All are 0: scatter() returns a new tensor, and leaves the old one.": "return ... => 0 * contribution",
-        "Each image gets what any image keeps, as by [:, best].": (
-            "scatter(-1, best, => scatter(-1, best.flatten().expand(len(best), -1),"
-        ),
-        "All images keep the neurons of the first. Each chooses its own.": (
-            "scatter(-1, best, => scatter(-1, best[:1].expand_as(best),"
-        ),
         "All images keep the same neurons, the best on average. Each chooses its own.": (
             "contribution.topk(n, dim=-1).indices => contribution.mean(0).topk(n).indices.expand(len(contribution), -1)"
         ),

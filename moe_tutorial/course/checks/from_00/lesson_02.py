@@ -36,10 +36,6 @@ ROWS = "scores[mine] = expert(x[mine])"
         "A list takes one number at a time, not all of `oracle`.": "expert(x[mine]) => experts[oracle](x)",
         "Only expert 0 answers. Does the loop return too early?": "enumerate(experts) => enumerate(experts[:1])",
         "The rows are zeros: the experts' answers are never put in.": "scores[mine] = => scores[mine][:] =",
-        "e is an expert's number; it is used as an image's.": (
-            f"for i, expert in enumerate(experts):\n    mine = oracle == i\n    {ROWS} => "
-            "for e in oracle:\n    scores[e] = experts[e](x[e])"
-        ),
     },
 )
 def by_loop(ask: Ask) -> None:
@@ -81,9 +77,6 @@ SECOND = 'torch.einsum("beh,eho->beo", neurons.relu(), w_out)'
             f"{SECOND} + b_out => ({SECOND.replace('.relu()', '')} + b_out).relu()"
         ),
         "There is a relu at the end, too. Answers may be negative.": f"return ... => ({SECOND} + b_out).relu()",
-        "Both biases are missing: b_in before the relu, b_out at the end.": (
-            f" + b_in\nreturn {SECOND} + b_out => \nreturn {SECOND}"
-        ),
         "The bias b_in is missing: it comes before the relu.": " + b_in => ",
         "The bias b_out is missing: it comes last.": " + b_out => ",
         "w_out is turned round. Expert e's neurons (h) meet w_out[e], which is (h, d_out).": "eho => eoh",
@@ -91,10 +84,6 @@ SECOND = 'torch.einsum("beh,eho->beo", neurons.relu(), w_out)'
         "The relu comes after the bias b_in.": "neurons.relu() => (neurons - b_in).relu() + b_in",
         "The experts stand first in your answer. The images belong first: (B, E, d_out).": (
             f"return ... => ({SECOND} + b_out).transpose(0, 1)"
-        ),
-        "A reshape swaps no axes. Take transpose(0, 1).": (
-            "return ... => torch.stack([torch.relu(x @ w.T + b) @ v + c for w, b, v, c in "
-            "zip(w_in, b_in, w_out, b_out)]).reshape(len(x), len(w_in), -1)"
         ),
         "w_in has three dimensions: name them, in an einsum.": 'torch.einsum("bd,ehd->beh", x, w_in) => x @ w_in.T',
     },
@@ -130,16 +119,10 @@ def stacked(ask: Ask) -> None:
             "return ... => n_experts * d * h + h + h * d_out + d_out, n_asked * d * h + h + h * d_out + d_out"
         ),
         "A layer has one bias for each output.": "d * h + h + h * d_out + d_out => d * h + d + h * d_out + h",
-        "The last layer has a bias for each of its d_out outputs, not for each neuron.": (
-            "h * d_out + d_out => h * d_out + h"
-        ),
         "n_asked is a count, not a share of the experts.": "n_asked * one => n_asked / n_experts * one",
         "The biases on the way out are missing: one for each output.": " + d_out => ",
         "The biases on the way in are missing: one for each neuron.": "d * h + h => d * h",
         "The way out begins at the h neurons: h * d_out weights.": "h * d_out => d * d_out",
-        "Each expert has output biases of its own: d_out for every expert, not once for all.": (
-            "return ... => n_experts * (one - d_out) + d_out, n_asked * (one - d_out) + d_out"
-        ),
         "That is one expert's parameters twice. All experts are kept: n_experts times one.": "return ... => one, one",
         "There is no router yet. Count the experts alone.": (
             "return ... => n_experts * one + d * n_experts, n_asked * one + d * n_experts"

@@ -120,16 +120,11 @@ SUM = "counts.sum(-1, keepdim=True)"
         ),
         "The weights go to the wrong experts: the weight in column j belongs to the expert that column j of `chosen` "
         "names.": "counts = weights => counts = weights.flip(-1)",
-        "The weights go to the wrong experts, as if `chosen` were sorted by number. It is sorted by weight: column j "
-        "of `weights` belongs to the expert in column j of `chosen`.": "chosen == i => chosen.sort().values == i",
         "You ask the first k experts of the list. Which ones a token asks stands in `chosen`.": (
             "chosen == i => torch.arange(chosen.shape[1]) == i"
         ),
         "Only the first choice of each token counts in your sum. Its other choices are missing.": (
             f"{SUM} => counts[:, :1]"
-        ),
-        "Only the last choice of each token counts in your sum. Its other choices are missing.": (
-            f"{SUM} => counts[:, -1:]"
         ),
         "An answer takes the place of the one before. Add it: y[rows] += ..., not y[rows] = ...": (
             "y = y + => y = (~(chosen == i).any(-1, keepdim=True)) * y +"
@@ -142,7 +137,6 @@ SUM = "counts.sum(-1, keepdim=True)"
         "You scale the token before the expert reads it. The gate weight scales the expert's answer.": (
             f"{SUM} * expert(x) => (counts != 0).sum(-1, keepdim=True) * expert({SUM} * x)"
         ),
-        "Every token goes where the first one goes. Each has its own row in `chosen`.": "chosen == => chosen[:1] ==",
     },
 )
 def my_mixture(ask: Ask) -> None:

@@ -1,10 +1,10 @@
-"""Lesson 04: the gradient through the gate, by hand; which routers get it; and a whole training step."""
+"""Lesson 04: the gradient through the gate, by hand, and a whole training step."""
 
 import numpy as np
 import torch
 
 from moe_tutorial.course.vocabulary import Ask, checks, draw
-from moe_tutorial.layers import MixtureOfExperts, Router
+from moe_tutorial.layers import MixtureOfExperts
 
 
 @checks(
@@ -25,9 +25,6 @@ from moe_tutorial.layers import MixtureOfExperts, Router
         ),
         "You add up each answer as it is. Its entries come times those of `dL_dy`.": (
             "answers[chosen] @ dL_dy => answers[chosen].sum(1)"
-        ),
-        "All chosen experts have the same slope in your answer. Each has the dot product of its own answer.": (
-            "answers[chosen] @ dL_dy => answers[chosen].sum(0) @ dL_dy"
         ),
         "You fill the first places. The slopes belong where the chosen experts are: `dL_dg[chosen]`.": (
             "dL_dg[chosen] = => dL_dg[: len(chosen)] ="
@@ -71,7 +68,6 @@ def answers_slope(ask: Ask) -> None:
         "In the second term, each dL/dg_i comes times its own p_i before they are added up.": "s.sum => dL_dg.sum",
         "The first term is missing, the one where i = j.": "return s - => return -",
         "In the second term, p_j is missing.": "p * s.sum() => s.sum()",
-        "All are 0, up to rounding. Is each dL/dg_i in the sum for j?": "return ... => 0 * s",
         "In the first term, dL/dg_j comes times p_j.": "return s => return dL_dg",
         "The p_j before the bracket is missing: it multiplies both terms.": "return ... => dL_dg - s.sum()",
     },
@@ -85,73 +81,6 @@ def gate_gradient(ask: Ask) -> None:
     moved = {name: value[order] for name, value in given.items()}
     says = "With the experts in another order, their gradients should move along."
     ask.follows(given, moved, lambda dL_dz: np.asarray(dL_dz)[order], says)
-
-
-class Unscaled(Router):
-    """A router whose weights are all 1, so that no gradient flows through them."""
-
-    def forward(self, x):
-        routing = super().forward(x)
-        return routing._replace(weights=torch.ones_like(routing.weights))
-
-
-ROUTERS = {
-    "the probability over all experts": lambda: Router(3, 4, 1),
-    "a softmax over the one that is chosen": lambda: Router(3, 4, 1, gate="topk_softmax"),
-    "a probability divided by itself": lambda: Router(3, 4, 1, renormalize=True),
-    "nothing, as the answer stays unscaled": lambda: Unscaled(3, 4, 1),
-    "a softmax over the two that one token chooses": lambda: Router(3, 4, 2, gate="topk_softmax"),
-    "a softmax over the two that one small token chooses": lambda: Router(3, 4, 2, gate="topk_softmax"),
-}
-
-
-@checks(
-    "04.can_it_learn",
-    hints=(
-        "Run the mixture, take a loss such as F.mse_loss, and call backward(). Where does PyTorch put the router's "
-        "gradient?",
-        "`moe.router.weight.grad` is None where the loss does not reach it at all, and a tensor otherwise.",
-        "That tensor may be exactly 0, or hold only a trace of rounding. Compare its norm with a small number, such "
-        "as 1e-6.",
-    ),
-    mistakes={
-        "It returns True for every router. The experts' gradients always have a length: look at the router's own, "
-        "moe.router.weight.": "router.weight => experts.w_out",
-        "A gradient that is only rounding error counts as learning in your answer. Compare its norm with a small "
-        "number, such as 1e-6, not with 0.": "1e-6 => 0",
-        "Where the loss does not depend on the router, its gradient is None.": "gradient is not None and => ",
-        "It returns False for every router. Is backward() missing, or something detached? A sum cancels to 0.": (
-            ".backward() => "
-        ),
-        "It is the wrong way round: it says no where the loss reaches the router, and yes elsewhere.": (
-            "return ... => gradient is None or bool(gradient.norm() < 1e-6)"
-        ),
-        "A gradient may be there and exactly 0, or only rounding error. Compare its norm with a small number, such as "
-        "1e-6.": "return ... => gradient is not None",
-        "The bound is too large: a small token gives a small gradient, and the router hears it.": "1e-6 => 0.1",
-        "Experts that no token chose may get no gradient. It is enough that some of the weights get one.": (
-            "gradient.norm() > 1e-6 => (gradient.abs() > 1e-6).all()"
-        ),
-    },
-)
-def can_it_learn(ask: Ask) -> None:
-    cases = {}
-    for weight, router in ROUTERS.items():
-        torch.manual_seed(1)
-        moe = MixtureOfExperts(3, 2, 4, router().top_k, router()).double()
-        n = 1 if "token" in weight else 5
-        x, target = draw(1, 5, 3)[:n].double(), draw(2, 5, 3)[:n].double()
-        cases[f"the gate weight is {weight}"] = {
-            "moe": moe,
-            "x": x / 1000 if "small" in weight else x,
-            "target": target,
-        }
-    ask.judges(cases)
-    given = cases["the gate weight is the probability over all experts"]
-    order = torch.tensor([4, 2, 0, 3, 1])
-    moved = given | {"x": given["x"][order], "target": given["target"][order]}
-    says = "With the tokens in another order, the verdict should be the same."
-    ask.follows(given, moved, lambda verdict: verdict, says)
 
 
 @checks(

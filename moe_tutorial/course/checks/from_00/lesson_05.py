@@ -23,10 +23,6 @@ from moe_tutorial.course.vocabulary import Ask, checks, draw
             "return ... => logits - logits.mean(0)"
         ),
         "That brings each expert's largest logit to 0. Bring its mean there.": "mean(0) => amax(0)",
-        "That brings each expert's middle logit to 0. Bring its mean there.": "mean(0) => median(0).values",
-        "That is even, too, but all means become that of all logits. They should become 0.": (
-            "return ... => logits.mean() - logits.mean(0)"
-        ),
         "You average probabilities. The task says logits.": "return ... => -logits.softmax(1).mean(0)",
         "You even out probabilities. The task is about the mean of the logits.": (
             "return ... => 1 / logits.shape[1] - logits.softmax(1).mean(0)"
@@ -34,7 +30,6 @@ from moe_tutorial.course.vocabulary import Ask, checks, draw
         "You divide by the mean. A handicap is added: which number takes the mean to 0?": (
             "return ... => 1 / logits.mean(0)"
         ),
-        "The sign is right, the size is not: it is that of the mean.": "-logits.mean(0) => -logits.mean(0).sign()",
     },
 )
 def handicap(ask: Ask) -> None:
@@ -103,9 +98,6 @@ def my_share(ask: Ask) -> None:
         "The mean below the line has to be squared: else twice the numbers would give twice the answer.": " ** 2 => ",
         "That is the variance. Divide it by the square of the mean.": " / shares.mean() ** 2 => ",
         "Take the mean from the shares: there need not be eight.": "shares.mean() => (1 / 8)",
-        "You have the mean of the squares below the line. It is the square of the mean.": (
-            "shares.mean() ** 2 => shares.pow(2).mean()"
-        ),
         "That is the mean of the squares over the square of the mean. Take the mean away before you square.": (
             "shares.var(correction=0) => (shares**2).mean()"
         ),
@@ -144,18 +136,12 @@ def my_cv2(ask: Ask) -> None:
         "You take the largest score over the experts. Each expert's answer is its largest score over the classes.": (
             "argmax(-1) => argmax(1)"
         ),
-        "You take the largest size of a score, and a negative one may have it. The largest score is its answer.": (
-            "answers.argmax(-1) => answers.abs().argmax(-1)"
-        ),
         "You take the smallest score for an expert's answer. It is the largest.": "argmax => argmin",
         "Those are probabilities of the right class. Count the images whose largest score is the right one.": (
             "return ... => answers.softmax(-1)[torch.arange(len(labels)), :, labels].mean(0)"
         ),
         "That is one number: how good the experts are together. Each is to be judged alone.": (
             "return ... => (answers.sum(1).argmax(-1) == labels).float().mean()"
-        ),
-        "You take a mean over the classes, so an image of a rare class counts for more. Each image counts once.": (
-            "return ... => torch.stack([right[labels == c].float().mean(0) for c in labels.unique()]).mean(0)"
         ),
     },
 )

@@ -1,4 +1,4 @@
-"""Lesson 06: what a step does to other inputs, noisy top-k, its load estimate, and a probe for noise left on."""
+"""Lesson 06: what a step does to other inputs, noisy top-k, and a probe for noise left on."""
 
 from collections.abc import Callable
 
@@ -34,15 +34,11 @@ PRODUCTS = "torch.outer(others @ x, dL_dz)"
             "others @ x => others @ x / (x @ x)"
         ),
         "The step's size, eta, is missing.": "-eta * => -",
-        "A step goes against the gradient, and eta long: both the sign and the size are missing.": "-eta * => ",
         "`others * x` multiplies pixel by pixel. How alike two images are is the sum of that: `others @ x`.": (
             f"{PRODUCTS} => others * x * dL_dz"
         ),
         "The product of x with the other image is missing: where they have nothing in common, nothing moves.": (
             f"{PRODUCTS} => dL_dz.expand(len(others), -1)"
-        ),
-        "You drop the sign of x . other. Where it is negative, the logits move the other way.": (
-            "others @ x => (others @ x).abs()"
         ),
         "That is summed over the experts. Each has a logit of its own.": f"{PRODUCTS} => {PRODUCTS}.sum(-1)",
     },
@@ -103,7 +99,6 @@ CHOICE = "chosen = (logits + training * std * torch.randn_like(logits)).topk(k).
             "return chosen, best.softmax(-1)\nif training:"
         ),
         "Add the noise to the logits; do not multiply by it. A logit of 0 would get none.": "+ std => + logits * std",
-        "The noise does not grow in proportion to std. Multiply each draw by std.": "std * => std**0.5 *",
         "std may also be a tensor, (T, E). Multiply the draws by it as it comes.": "std * => float(std) *",
         "std may also be (T, E), a number for each draw. Then multiply each by its own.": (
             "std * => torch.as_tensor(std).mean() *"
@@ -161,90 +156,6 @@ def how_much(answer: Callable) -> tuple[Tensor, ...]:
 def each_its_own(answer: Callable) -> tuple[Tensor, ...]:
     difference, _ = differences(answer, torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0], [1.0, 2.0]]).repeat(2500, 1))
     return tuple(difference[i::4].std() for i in range(3))
-
-
-@checks(
-    "06.flip_probability",
-    hints=(
-        "The second expert wins where its noise is larger than the first one's by more than the gap. What is the "
-        "standard deviation of the difference of two such draws?",
-        "Variances add up: the difference has the standard deviation √2 · std. `torch.special.ndtr(z)` is how likely a "
-        "normal number of standard deviation 1 lies below z.",
-        "A difference that lies below -gap turns the order. Measure gap in standard deviations of the difference.",
-    ),
-    mistakes={
-        "Both logits get noise. The difference of two draws is wider than one: its variance is twice as large.": (
-            "(2**0.5 * std) => std"
-        ),
-        "That is how often the first expert stays first. A wide gap should make a flip rare.": "-gap => gap",
-        "Variances add up, standard deviations do not: that of the difference is √2 · std.": "2**0.5 => 2",
-        "You multiply by std. A large noise should make the gap count less.": (
-            "-gap / (2**0.5 * std) => -gap * 2**0.5 * std"
-        ),
-        "The size of the noise is missing: the larger std, the more often the order turns.": "2**0.5 * std => 2**0.5",
-        "Two things are missing: std, and that both logits get noise.": " / (2**0.5 * std) => ",
-        "That is twice too much: the second expert overtakes on one side.": "return => return 2 *",
-        "You divide by the variance, not the standard deviation.": "2**0.5 * std => 2**0.5 * std**2",
-        "You divide by the variance of the difference. Its standard deviation is √2 · std.": (
-            "2**0.5 * std => 2 * std**2"
-        ),
-        "√2 · std is wanted, and not the root of 2 · std.": "2**0.5 * std => (2 * std)**0.5",
-        "It draws numbers. The exact probability is wanted, and `torch.special.ndtr` gives it.": (
-            "return ... => (std * 2**0.5 * torch.randn(1000, 1) > gap).float().mean(0)"
-        ),
-    },
-)
-def flip_probability(ask: Ask) -> None:
-    for gaps, std in (([1.0, 2.0], 3.0), ([0.0, 0.5, 3.0], 1.0), ([0.2, 0.1, 0.4, 0.7], 0.3)):
-        given = {"gap": torch.tensor(gaps), "std": std}
-        ask.gives(given, "how likely the second expert overtakes the first, for each gap")
-    says = "Gap and noise three times as large should give the same probability: only their ratio counts."
-    ask.follows(given, {"gap": 3 * given["gap"], "std": 3 * given["std"]}, lambda found: found, says)
-
-
-TO_BEAT = "torch.where(chosen, best[:, k:], best[:, k - 1 : k])"
-
-
-@checks(
-    "06.expected_load",
-    hints=(
-        "Expert i has to beat the k-th best of the OTHERS. If i is among the k best, that is number k + 1 of all; "
-        "otherwise it is number k.",
-        "`best = noisy.topk(k + 1, dim=-1).values` holds both: `best[:, k - 1 : k]` is number k, `best[:, k:]` number "
-        "k + 1. `torch.where(noisy >= best[:, k - 1 : k], ...)` picks between them for each expert.",
-        "What is drawn again is the expert's own noise, so start from its clean logit: "
-        "`torch.special.ndtr((logits - to_beat) / std).sum(0)`.",
-    ),
-    mistakes={
-        "In your answer everybody has to beat the k-th best of all. One of the best would have to beat itself: for it, "
-        "take number k + 1.": f"{TO_BEAT} => best[:, k - 1 : k]",
-        "Its own noise is drawn again, so start from the clean logit, not from the noisy one.": (
-            "logits - to_beat => noisy - to_beat"
-        ),
-        "The two are swapped: one of the best has to beat number k + 1, any other number k.": (
-            "chosen, best[:, k:], best[:, k - 1 : k] => chosen, best[:, k - 1 : k], best[:, k:]"
-        ),
-        "In your answer everybody has to beat number k + 1. An expert that is not among the best has to beat k.": (
-            f"{TO_BEAT} => best[:, k:]"
-        ),
-        "The k-th best is chosen, too, and would have to beat itself: `>=`, not `>`.": ">= => >",
-        "The others keep their noise: take what it has to beat from `noisy`.": "noisy => logits",
-        "That is a mean. A load is a sum over the tokens.": "sum(dim=0) => mean(dim=0)",
-        "That is a number for each token. A load is a sum over the tokens.": "sum(dim=0) => sum(dim=1)",
-        "Measure the distance in standard deviations: divide by std.": " / std => ",
-    },
-)
-def expected_load(ask: Ask) -> None:
-    for seed, (T, E, k) in enumerate([(2, 5, 2), (3, 4, 1), (4, 3, 2)]):
-        logits = draw(seed, T, E)
-        given = {"logits": logits, "noisy": logits + draw(seed + 3, T, E) / 2, "std": 0.7 + draw(5, T, E) ** 2, "k": k}
-        says = "for each expert, the sum over the tokens of how likely it is chosen"
-        ask.gives(given, says, where=f"a token chooses {k} of {E} experts")
-    shifted = given | {"logits": given["logits"] + 3, "noisy": given["noisy"] + 3}
-    says = "Three more on every logit should change nothing: only differences choose."
-    ask.follows(given, shifted, lambda load: load, says)
-    turned = {name: value.flip(1) if name != "k" else value for name, value in given.items()}
-    ask.follows(given, turned, lambda load: load.flip(0), "With the experts in another order, the loads should follow.")
 
 
 class LeftOn(Router):

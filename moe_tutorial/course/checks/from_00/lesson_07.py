@@ -1,4 +1,4 @@
-"""Lesson 07: a penalty, a bias that moves or is set, experts that choose, and an older penalty."""
+"""Lesson 07: a penalty, a bias that moves or is set, and experts that choose."""
 
 import torch
 
@@ -33,10 +33,6 @@ CHOSEN = "F.one_hot(indices, n_experts).sum(1)"
         "You count choices and do not divide them: f is a SHARE.": " / indices.numel() => ",
         "Your probabilities are those of the chosen alone. P is the mean over all tokens, whether they chose the "
         "expert or not: only so does it reach an expert that nobody chooses.": f"probs.mean => (probs * {CHOSEN}).mean",
-        "Your probabilities are divided by those of the chosen, so an expert that nobody chooses has none. P is the "
-        "mean of `probs` as it comes.": (
-            f"f = => probs = probs * {CHOSEN}\nprobs = probs / probs.sum(-1, keepdim=True)\nf ="
-        ),
         "You multiply token by token and then take the mean. First the mean over the tokens, for f and for P, and then "
         "the product.": f"f * probs.mean(0) => probs * {CHOSEN} / indices.numel()",
         "You multiply shares by shares. One of the two factors is the mean probability: it has the slope.": (
@@ -87,9 +83,6 @@ STEP = "torch.sign(load.mean() - load)"
             "torch.sign => "
         ),
         "You return the step alone. The new bias is the old one and the step.": "return bias + => return",
-        "You move by how far each share is from the mean share. Each moves by the rate, up or down: take the sign.": (
-            f"{STEP} => (1 / len(bias) - load / indices.numel())"
-        ),
         "Only those with too little move in your answer. Those with too much go down by the rate.": (
             f"{STEP} => (load < load.mean())"
         ),
@@ -211,9 +204,6 @@ KEPT = "torch.zeros_like(probs).scatter(0, taken, 1.0) * probs"
         "Each expert takes the tokens with its smallest probabilities; the largest are wanted.": (
             "dim=0 => dim=0, largest=False"
         ),
-        "A token stays with one expert in your answer. It may be taken by several: each takes its best.": (
-            "* probs => * probs * (probs == probs.amax(-1, keepdim=True))"
-        ),
         "You divide each token's weights by their sum. They are the probabilities as they come.": (
             f"return {KEPT} => kept = {KEPT}\nreturn kept / kept.sum(-1, keepdim=True)"
         ),
@@ -223,9 +213,6 @@ KEPT = "torch.zeros_like(probs).scatter(0, taken, 1.0) * probs"
         "You take the largest of the whole table, so a few experts take more than their `room`, and others less. Each "
         "column has a top-k of its own.": (
             "return ... => probs.where(probs >= probs.flatten().topk(room * probs.shape[1]).values[-1], 0.0)"
-        ),
-        "You take the `room` largest of the whole table. Each expert, a column, takes so many.": (
-            "return ... => probs.where(probs >= probs.flatten().topk(room).values[-1], 0.0)"
         ),
         "Your softmax goes over `probs` again. They are probabilities already.": (
             "taken = => probs = probs.softmax(-1)\ntaken ="
@@ -242,53 +229,3 @@ def expert_choice(ask: Ask) -> None:
     probs = given["probs"].clone().requires_grad_()
     weights = ask(given | {"probs": probs})
     reaches(weights, probs, "No gradient comes from the gate weights to `probs`: something detaches it.")
-
-
-SUMMED = "importance.scatter_add(0, indices.flatten(), weights.flatten())"
-
-
-@checks(
-    "07.importance_loss",
-    hints=(
-        "First the importance of each expert, (n_experts,): the sum of the weights with which it was chosen.",
-        "`torch.zeros(n_experts).scatter_add(0, indices.flatten(), weights.flatten())` adds each weight where its "
-        "expert stands.",
-        "`importance.var(correction=0) / importance.mean() ** 2`",
-    ),
-    mistakes={
-        "That is the coefficient of variation. Its square is asked: variance over squared mean.": (
-            "return ... => importance.std(correction=0) / importance.mean()"
-        ),
-        "That is the variance alone. Divide it by the squared mean.": " / importance.mean() ** 2 => ",
-        "You count the choices. An expert's importance is the sum of its gate WEIGHTS.": (
-            "weights.flatten() => torch.ones(indices.numel())"
-        ),
-        "Your variance divides by E - 1. These are all the experts, no sample: correction=0.": "correction=0 => ",
-        "You divide by the mean. Its square is wanted.": " ** 2 => ",
-        "Only the first choice of each token counts in your importance.": (
-            "importance = torch => indices, weights = indices[:, :1], weights[:, :1]\nimportance = torch"
-        ),
-        "The experts that nobody chose are missing: their importance is 0, and it counts.": (
-            "return importance => importance = importance[indices.unique()]\nreturn importance"
-        ),
-        "Of an expert that is chosen several times only one weight counts, as `importance[indices] += weights` adds to "
-        "each place once. `scatter_add` adds all.": "scatter_add => scatter",
-        "`bincount` has no slope. Add the weights with `scatter_add`.": (
-            f"{SUMMED} => torch.bincount(indices.flatten(), weights.flatten(), n_experts)"
-        ),
-    },
-)
-def importance_loss(ask: Ask) -> None:
-    for T, E, k in ((6, 4, 1), (4, 3, 2), (3, 5, 3)):
-        weights = draw(T + k, T, k).abs().sort(-1, descending=True).values / 4
-        given = {"weights": weights, "indices": choices(T + E, T, E, k), "n_experts": E}
-        ask.gives(given, "the variance of the experts' summed gate weights, over their squared mean")
-    says = "Three times the weights should give the same loss."
-    ask.follows(given, given | {"weights": 3 * weights}, lambda loss: loss, says)
-    order = torch.tensor([2, 0, 1])
-    moved = given | {"weights": weights[order], "indices": given["indices"][order]}
-    ask.follows(given, moved, lambda loss: loss, "With the tokens in another order, the loss should be the same.")
-    weights = weights.clone().requires_grad_()
-    loss = ask(given | {"weights": weights})
-    missing = "No gradient comes from the loss to the weights: .item(), .detach() or no_grad cuts it off."
-    reaches(loss, weights, missing)

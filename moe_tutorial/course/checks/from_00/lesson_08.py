@@ -1,4 +1,4 @@
-"""Lesson 08: a block with experts, a language model's loss, looking ahead, bits, and a few neurons for each token."""
+"""Lesson 08: a block with experts, a language model's loss, and looking ahead."""
 
 import torch
 import torch.nn.functional as F
@@ -36,7 +36,6 @@ class Experts(nn.Module):
             "y, routing = moe(norms[1](x))\nreturn x + y, routing => return x + moe(norms[1](x))"
         ),
         "You add to the normalised x. It is added to x as it was before the norm.": "x + y => norms[1](x) + y",
-        "x is in your sum twice.": "x + y => x + x + y",
         "You normalise what the mixture says, too. Normalise what it reads.": "x + y => x + norms[1](y)",
         "The mixture reads x as it is. It should read what `norms[1]` makes of it, and so should its router.": (
             "norms[1](x) => x"
@@ -47,9 +46,6 @@ class Experts(nn.Module):
         ),
         "You normalise what the mixture says. Normalise what it reads.": (
             "y, routing = moe(norms[1](x))\nreturn x + y => y, routing = moe(x)\nreturn x + norms[1](y)"
-        ),
-        "Your routing is of the changed x. Ask the mixture once, for both.": (
-            "x + y, routing => x + y, moe(norms[1](x + y))[1]"
         ),
     },
 )
@@ -119,9 +115,6 @@ PENALTY = "c * sum(switch_loss(routing) for routing in records)"
         "You read the last character, too, whose next one nobody knows. Read `tokens[:, :-1]`.": (
             "_, loss, records = model(tokens[:, :-1], tokens[:, 1:]) => logits, _, records = model(tokens)\n"
             "loss = F.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten())"
-        ),
-        "Your cross-entropy is a sum over the characters. Their mean is asked for.": (
-            "return loss => return (len(tokens) * (tokens.shape[1] - 1)) * loss"
         ),
         "The value is right, but no gradient comes from the cross-entropy: .item() or .detach() cuts it off.": (
             "return loss => return loss.detach()"
@@ -210,9 +203,6 @@ COMPARED = "model(new)[0][:, :t], model(tokens)[0][:, :t]"
         "Compare the scores of ALL of the first t positions. Yours leave out the last of them.": (
             "[0][:, :t] => [0][:, : t - 1]"
         ),
-        "Compare ALL scores of ALL of the first t positions. You look at the position before t.": (
-            "[0][:, :t] => [0][:, t - 1 : t]"
-        ),
         "Compare ALL scores of ALL of the first t positions. The likeliest character may stay where scores change.": (
             f"allclose({COMPARED}, atol=1e-5) => "
             "equal(model(new)[0][:, :t].argmax(-1), model(tokens)[0][:, :t].argmax(-1))"
@@ -241,103 +231,3 @@ def peeks(ask: Ask) -> None:
         where = f"each position reads the next one, too, and the tokens are {((one_text + i) % 5).tolist()}"
         cases[where] = {"model": models[2], "tokens": (one_text + i) % 5, "t": t}
     ask.judges(cases)
-
-
-@checks(
-    "08.bits",
-    hints=(
-        "Three entropies: that of the expert, that of the label, and that of the pair.",
-        "A pair needs a number of its own: `expert * (label.max() + 1) + label` never gives two pairs the same one.",
-        "`entropy(expert) + entropy(label) - entropy(pair)`",
-    ),
-    mistakes={
-        "The pair's entropy is missing: what both tell is counted twice.": " - entropy(pair) => ",
-        "That is how uncertain the label STAYS when you hear the expert. How much less is asked for.": (
-            "return ... => entropy(pair) - entropy(expert)"
-        ),
-        "The sign is wrong: the entropy of the pair is taken away.": (
-            "return ... => entropy(pair) - entropy(expert) - entropy(label)"
-        ),
-        "That is in nats. `entropy` gives bits; nothing is left to convert.": (
-            "return ... => math.log(2) * (entropy(expert) + entropy(label) - entropy(pair))"
-        ),
-        "Different pairs have the same number in your answer where a label is 8 or more.": "(label.max() + 1) => 8",
-        "Different pairs have the same number in your answer: expert + label is 2 for (0, 2) and for (1, 1).": (
-            "expert * (label.max() + 1) + label => expert + label"
-        ),
-        "Different pairs have the same number in your answer. There are label.max() + 1 labels, as they begin at 0.": (
-            "(label.max() + 1) => label.max()"
-        ),
-        "Different pairs have the same number in your answer: expert * label is 0 for (0, 1) and for (0, 2).": (
-            "expert * (label.max() + 1) + label => expert * label"
-        ),
-    },
-)
-def bits(ask: Ask) -> None:
-    cases = (
-        ([0, 0, 1, 1, 3, 0], [2, 2, 0, 0, 1, 1]),
-        ([0, 1, 0, 1, 2, 2, 0, 1], [0, 2, 0, 1, 1, 1, 2, 2]),
-        ([1, 1, 0, 0, 0], [0, 2, 8, 10, 17]),
-        ([0, 2, 8, 10, 17], [1, 1, 0, 0, 0]),
-    )
-    for expert, label in cases:
-        given = {"expert": torch.tensor(expert), "label": torch.tensor(label)}
-        ask.gives(given, "how many bits the one tells about the other")
-    says = "With the experts under other numbers, it should be the same."
-    ask.follows(given, given | {"expert": 20 - given["expert"]}, lambda bits: bits, says)
-
-
-LENGTH = "w_out.norm(dim=0)"
-
-
-@checks(
-    "08.keep",
-    hints=(
-        "A neuron's contribution is its value times its column of `w_out`: `h.abs() * w_out.norm(dim=0)` has their "
-        "lengths, for every token.",
-        "`.topk(n, dim=-1).indices` says which n are the largest, token by token.",
-        "From zeros, `scatter(-1, best, 1.0)` writes a 1 at those. Times h, the others are 0.",
-    ),
-    mistakes={
-        "Those are ones. The value of each neuron that stays is asked for: times h.": "1.0) * h => 1.0)",
-        "The others are gone in your answer, and `w_out` has no place for n numbers: they become 0.": (
-            "return ... => h.gather(-1, best)"
-        ),
-        "You switch the largest off. They are to stay.": (
-            "return ... => h - torch.zeros_like(h).scatter(-1, best, 1.0) * h"
-        ),
-        "You rank by what the neurons say. What arrives depends on w_out, too: times the length of its column.": (
-            f" * {LENGTH} => "
-        ),
-        "You rank by h, so that negative neurons come last. A large negative one contributes as much: take abs().": (
-            "h.abs() => h"
-        ),
-        "You rank by the length squared. `norm(dim=0)` is the length.": f"{LENGTH} => w_out.square().sum(0)",
-        "You add up the sizes of a column's weights. Its length is wanted: `norm(dim=0)`.": (
-            f"{LENGTH} => w_out.abs().sum(0)"
-        ),
-        "You add up a column's weights, and they cancel. Its length is wanted: `norm(dim=0)`.": (
-            f"{LENGTH} => w_out.sum(0).abs()"
-        ),
-        "All tokens keep the same neurons in your answer. Each token has its own.": (
-            f"(h.abs() * {LENGTH}).topk => (h.abs() * {LENGTH}).flatten(0, -2).mean(0).expand_as(h).topk"
-        ),
-        "The neurons with the smallest contribution are left in your answer.": "dim=-1) => dim=-1, largest=False)",
-        "You return contributions. The neurons that stay keep their values.": f"1.0) * h => 1.0) * h * {LENGTH}",
-        "You return how large the contributions are. The neurons that stay keep their values.": (
-            f"1.0) * h => 1.0) * h.abs() * {LENGTH}"
-        ),
-        "You keep n neurons of all tokens together. Each token keeps n of its own.": (
-            "return ... => h * ((size := h.abs() * w_out.norm(dim=0)) >= size.flatten().topk(n).values[-1])"
-        ),
-        "You take the length along the wrong side: a neuron's weights are a COLUMN of w_out, so `norm(dim=0)`.": (
-            "norm(dim=0) => norm(dim=1)"
-        ),
-    },
-)
-def keep(ask: Ask) -> None:
-    for seed, shape, d, n in ((5, (3, 5), 3, 2), (72, (3, 5), 2, 1), (95, (2, 2, 4), 4, 3)):
-        given = {"h": draw(seed, *shape), "w_out": draw(seed + 5, d, shape[-1]) / 10, "n": n}
-        ask.gives(given, f"the {n} neurons of each token that contribute most, and 0 for the others")
-    whole = given | {"n": 4}
-    ask.follows(whole, whole, lambda _: given["h"], "With all neurons kept, h should stay as it is.")

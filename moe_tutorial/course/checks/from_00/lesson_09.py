@@ -179,13 +179,9 @@ def micro_loss(ask: Ask) -> None:
             "64 * n_experts => 64 * k"
         ),
         "Your router has a single row. It has one for every expert.": "64 * n_experts => 64",
-        "The router has one row for an expert, not one for each neuron.": "64 * n_experts => 64 * n_experts * width",
         "A neuron's answer costs, too: 10 on the way out.": "(64 + 10) => 64",
         "A neuron reads 64 numbers, and multiplies each.": "(64 + 10) => 10",
         "A neuron multiplies 64 numbers, then 10: 64 + 10, and not 64 x 10.": "(64 + 10) => 64 * 10",
-        "Each neuron multiplies 10 on the way out, and not the token once.": (
-            "(64 + 10) * width * k => 64 * width * k + 10"
-        ),
         "You multiply the router's work by k. It compares once for a token.": "64 * n_experts => 64 * n_experts * k",
         "You count one neuron in each chosen expert. It has `width`.": "width * k => k",
     },

@@ -61,7 +61,6 @@ def distinct(ask: Ask) -> None:
         "More bytes a weight take longer to read, so `n_bytes` belongs below the line, in brackets with the weights.": (
             "(active * n_bytes) => active * n_bytes"
         ),
-        "`//` rounds down to a whole number.": "bandwidth / => bandwidth //",
     },
 )
 def tokens_per_second(ask: Ask) -> None:

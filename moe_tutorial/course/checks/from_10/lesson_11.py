@@ -36,9 +36,6 @@ from moe_tutorial.course.vocabulary import Ask, checks
         "You round down. The number stays as it is: it says where two times are equal.": (
             "return ... => n_experts * flop_per_byte * bytes_a_weight // (2 * top_k)"
         ),
-        "You round up. The number stays as it is: it says where two times are equal.": (
-            "return ... => -(-n_experts * flop_per_byte * bytes_a_weight // (2 * top_k))"
-        ),
     },
 )
 def crossing(ask: Ask) -> None:

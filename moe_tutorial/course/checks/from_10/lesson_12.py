@@ -174,9 +174,6 @@ def weight_of(given: dict, factor: torch.Tensor) -> torch.Tensor:
             "return ... => (torch.special.entr(logits) + torch.special.entr(1 - logits)).mean()"
         ),
         "That is an entropy for each decision. Take their mean.": ".mean() => ",
-        "You take the mean of the decisions first: half sure left and half sure right would look undecided.": (
-            "return ... => (lambda p: torch.special.entr(p) + torch.special.entr(1 - p))(p.mean())"
-        ),
         "Those are bits. `log` is the natural logarithm here, as in all losses.": "return ( => return 1.4426950409 * (",
         "The probabilities are missing in front of the logarithms.": (
             "p * F.softplus(-logits) + (1 - p) * F.softplus(logits) => F.softplus(-logits) + F.softplus(logits)"
@@ -231,11 +228,6 @@ def each_first(weights: torch.Tensor, depth: int) -> torch.Tensor:
         "You compare the first half of the leaves with the second. Neighbours are the children of one node.": (
             "load.view(-1, 2).T => load.view(2, -1)"
         ),
-        "You pair places of the leaves' two halves at every level. A node compares ITS left half with its right one: "
-        "`view(2**l, 2, -1)`.": (
-            "return ... => torch.cat([((p[1] - p[0]) / (p[1] + p[0])) ** 2 for p in "
-            "(weights.mean(0).view(2, 2**l, -1).sum(-1) for l in range(depth))]).mean()"
-        ),
         "You stop before you reach the root.": "range(depth) => range(depth - 1)",
         "You ask whether the leaves are even. Even is asked of each node, of what arrives at it.": (
             "return ... => (len(weights.T) * weights.mean(0) - 1).square().mean()"
@@ -252,10 +244,6 @@ def each_first(weights: torch.Tensor, depth: int) -> torch.Tensor:
         ),
         "That is m. Even is a half, so ask how far 2 m - 1 is from 0.": (
             "((right - left) / (right + left)) ** 2 => (right / (right + left)) ** 2"
-        ),
-        "You look at each token by itself. Even is asked of the mean over the tokens: `weights.mean(0)`.": (
-            "return ... => (2 * weights.view(len(weights), -1, 2)[..., 1] / weights.view(len(weights), -1, 2).sum(-1) "
-            "- 1).square().mean()"
         ),
     },
     swaps=(("uneven.append(((right - left) / (right + left)) ** 2)", "load = left + right"),),
