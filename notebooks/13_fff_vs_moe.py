@@ -282,10 +282,8 @@ leads["both on raw pixels"] = trained("tree", raw)[0] - on_raw
 leads["both without their losses"] = trained("tree", data, balanced=False)[0] - no_loss
 for name, found in leads.items():
     print(f"{name:28}{judged(found)}")
-still = judge(leads["both without their losses"]) == "behind"
-print(
-    f"Without both losses, the mixture is {'still' if still else 'not'} clearly ahead."
-)
+still = "still" if judge(found) == "behind" else "not"  # of the last row
+print(f"Without both losses, the mixture is {still} clearly ahead.")
 
 # %% [markdown]
 # The claim asks for less than our rule: that the mean is beyond the limit, and not the whole interval. From other seeds, the interval
@@ -325,8 +323,7 @@ guess(
 # %% tags=["measure"]
 # Measured: who is idle. Stored: the path, and the mixture without its loss.
 alone = {"no loss": np.array(no_noise), "noise alone": np.array(noise)}
-path_idle = np.array(stored["path"]["idle"])
-idle = {"mixture": alone["no loss"], "path": path_idle}
+idle = {"mixture": alone["no loss"], "path": np.array(stored["path"]["idle"])}
 idle["tree"] = trained("tree", data, balanced=False)[1]
 balanced = {name: trained(name, data)[1] for name in ("mixture", "tree")}
 part = {name: numbers.mean() for name, numbers in idle.items()}
@@ -352,7 +349,7 @@ reveal(
 # Drawn: who is idle, without and with losses.
 shown = {f"mixture, {how}": numbers for how, numbers in alone.items()}
 shown |= {"mixture, its loss": balanced["mixture"], "tree, no loss": idle["tree"]}
-shown |= {"tree, its loss": balanced["tree"], "path": path_idle}
+shown |= {"tree, its loss": balanced["tree"], "path": idle["path"]}
 interval_chart(
     shown,
     title=f"Without a balance loss, idle: {part['mixture']:.0f} % of the mixture, with noise {np.mean(noise):.0f} %; {part['tree']:.0f} % of the tree, {part['path']:.0f} % of the path",
@@ -370,13 +367,12 @@ interval_chart(
 
 # %%
 D, H, N = 256, 128, 16  # width of a token, neurons of an expert, experts
-LEVELS, NODES = 4, 11  # questions of the tree, and nodes on a path
 counted = {
     "dense small": 2 * D * H,
     "dense large": 2 * D * N * H,
     "mixture": D * N + 2 * D * H,
-    "tree": D * LEVELS + 2 * D * H,
-    "path": 2 * D * NODES,
+    "tree": D * 4 + 2 * D * H,
+    "path": 2 * D * 11,
 }
 for name, number in counted.items():
     print(f"{name:12}{number:12,} multiplications a token")
@@ -386,8 +382,7 @@ for name, number in counted.items():
 #
 # Now the clock. Each layer answers one token, in a few lines of plain PyTorch (folded below), on one thread. The tree asks one question
 # after the other. Each call asks another copy of the layer, so that its weights come mostly from memory (lesson 10),
-# as in a model with many layers. A machine's speed changes from minute to minute, so compare only times of one run. (Compiled code is in
-# *Further*.)
+# as in a model with many layers. A machine's speed changes from minute to minute, so compare only times of one run.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -674,8 +669,7 @@ in_widths = {
 # Your guess and what was measured.
 longer = {name: found[-1] / found[0] for name, found in in_widths.items()}
 listed = {n: ", ".join(f"{us:,.0f}" for us in found) for n, found in in_widths.items()}
-of_calls = "So a path layer's time goes into calls, not into multiplications. "
-of_calls = of_calls if longer["path"] < 2 else ""
+of_calls = "So its time goes into calls. " if longer["path"] < 2 else ""
 reveal(
     "13.wide",
     max(1, round(longer["path"], 1)),
@@ -921,7 +915,7 @@ table(
 # ## Which layer would you take?
 #
 # In the end a layer has to stand beside dense large, which needs no router and no tree. *Right* should be high, all else low. By the same rule,
-# **bold** is ahead of dense large, and grey is behind it. (In 16 × 128 most experts and leaves are idle, and right all the same: see *Further*.)
+# **bold** is ahead of dense large, and grey is behind it.
 
 # %% tags=["measure"]
 # Counted: each layer's memory, in bytes.
@@ -1046,10 +1040,8 @@ quiz("13")
 # All of this holds for small layers on one thread of a processor. When you read about larger ones, ask: which dense layer stood
 # beside it, how many tokens came at once, and who was tuned?
 #
-# - A mixture chooses by scores, a tree by questions. A path layer's questions are its answers. None replaces a dense layer that is right
-#   enough and quick enough.
-# - A count of multiplications says what a good program can win. The clock says what yours wins: it also counts calls, and weights that
-#   come from memory.
+# A count of multiplications says what a good program can win. The clock says what yours wins: it also counts calls, and weights that
+# come from memory.
 #
 # **Sources.** S. Desai, *Mixture of Experts (MoE)*, a blog post of 14 January 2024. Trees:
 # [Belcak and Wattenhofer 2023](https://arxiv.org/abs/2308.14711). Path: [UltraFastBERT](https://arxiv.org/abs/2311.10770).
@@ -1102,10 +1094,8 @@ table(
 
 # %% tags=["draw", "nbval-ignore-output", "13.idle"]
 # Drawn: idle neurons after 2,000 steps without a balance loss.
-fast, slow, later = (
-    np.array(stored[name][how])
-    for name, how in (("tree", "fast"), ("tree", "slow"), ("mixture", "later"))
-)
+fast, slow = (np.array(stored["tree"][how]) for how in ("fast", "slow"))
+later = np.array(stored["mixture"]["later"])
 longest = {"mixture": later, "tree": fast, "tree, hardened slowly": slow}
 interval_chart(
     longest,
