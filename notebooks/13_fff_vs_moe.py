@@ -182,26 +182,7 @@ path_layer = check("13.path_layer", path_layer)
 #
 # - **ahead** or **behind**: the whole interval is beyond the limit.
 # - **alike**: the whole interval is within it.
-# - **unsettled**: neither.
-#
-# **Your turn.** Two lines that are True or False, `beyond` and `within`. All verdicts below are your function's.
-
-
-# %% tags=["exercise"]
-def verdict(low, high, limit):
-    """A lead's interval from low to high, and the limit -> the verdict on it.
-    An end exactly at the limit is within it."""
-    ### BEGIN SOLUTION
-    beyond = low > limit or high < -limit
-    within = -limit <= low and high <= limit
-    ### END SOLUTION
-    if beyond:
-        return "ahead" if low > 0 else "behind"
-    return "alike" if within else "unsettled"
-
-
-# %%
-verdict = check("13.verdict", verdict)
+# - **unsettled**: neither. The interval reaches across a limit.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -223,6 +204,13 @@ def interval(numbers, sign="", digits=1):
     e, how = estimate(numbers), f"{sign}.{digits}f"
     words = f"{e.mean:{how}} ({e.low:{how}} to {e.high:{how}})"
     return words.replace("-", "−")
+
+
+def verdict(low, high, limit):
+    """The verdict on a lead, by its 95 % interval and the limit."""
+    if low > limit or high < -limit:
+        return "ahead" if low > limit else "behind"
+    return "alike" if -limit <= low and high <= limit else "unsettled"
 
 
 def judge(lead, limit=0.25):
@@ -331,7 +319,8 @@ by_rate = [
     np.subtract(*(stored["mixture"][f"{how} {rate}"] for how in ("noise", "no noise")))
     for rate in contest.RATES
 ]
-helps = sum(estimate(added).high < 0 for added in by_rate)
+fewer = sum(estimate(added).high < 0 for added in by_rate)
+more = sum(estimate(added).low > 0 for added in by_rate)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
@@ -340,9 +329,9 @@ no_need = "So a tree cannot reduce the need for noise: here we see none."
 reveal(
     "13.idle",
     np.mean(noise),
-    says=f"Noise changes it by {interval(alone['noise alone'] - alone['no loss'], '+', 0)} points, from {len(noise)} seeds. Of the three learning rates that we tried "
-    f"for the mixture, noise leaves clearly fewer experts idle at {helps or 'none'}. With the Switch loss, and no noise, {calm:.0f} % are idle. "
-    f"{no_need if not helps and calm < np.mean(noise) else 'So noise, too, puts experts to work.'}",
+    says=f"Noise changes it by {interval(alone['noise alone'] - alone['no loss'], '+', 0)} points, from {len(noise)} seeds. We tried three learning "
+    f"rates: noise leaves clearly fewer experts idle at {fewer or 'none'} of them, and clearly more at {more or 'none'}. With the Switch loss, and no noise, {calm:.0f} % are idle. "
+    f"{no_need if not fewer and calm < np.mean(noise) else 'So noise, too, puts experts to work.'}",
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -361,34 +350,50 @@ interval_chart(
 # %% [markdown]
 # ## What a token costs
 #
-# Now the time in use, in the size 16 × 128. A token is $d$ = 256 numbers wide, as in a language model. First we count multiplications, without
-# biases and gate weights. A neuron multiplies $2d$ times: $d$ to read and $d$ to write. A score of a router, or a question of a tree,
-# multiplies $d$ times. To choose among 16, a router scores all 16, and a tree asks four questions. The path of eleven levels has 2,047 neurons.
+# Now the time in use, in the size 16 × 128. A token is $d$ = 256 numbers wide, as in a language model. First we count multiplications. A neuron
+# multiplies $2d$ times: $d$ to read and $d$ to write. A score of a router, or a question of a tree, multiplies $d$ times.
+#
+# **Your turn.** There are `n` experts or leaves of `h` neurons each; `n` is a power of two, and `n.bit_length() - 1` is its logarithm to
+# base 2. Two lines, without biases and gate weights: what do mixture and tree multiply for one token, to choose and to answer?
+
+
+# %% tags=["exercise"]
+def multiplications(kind, n, d, h):
+    """kind "dense", "mixture", "tree" or "path"
+    -> multiplications of one token's answer."""
+    levels = n.bit_length() - 1
+    if kind == "dense":
+        return 2 * d * n * h
+    if kind == "path":  # n - 1 nodes, one of them on each level
+        return 2 * d * levels
+    ### BEGIN SOLUTION
+    choose = n if kind == "mixture" else levels
+    return d * choose + 2 * d * h
+    ### END SOLUTION
+
+
+# %%
+multiplications = check("13.multiplications", multiplications)
 
 # %%
 D, H, N = 256, 128, 16  # width of a token, neurons of an expert, experts
-counted = {
-    "dense small": 2 * D * H,
-    "dense large": 2 * D * N * H,
-    "mixture": D * N + 2 * D * H,
-    "tree": D * 4 + 2 * D * H,
-    "path": 2 * D * 11,
-}
-for name, number in counted.items():
-    print(f"{name:12}{number:12,} multiplications a token")
+SHAPES = {"dense small": ("dense", 1), "dense large": ("dense", N)}
+SHAPES |= {"mixture": ("mixture", N), "tree": ("tree", N), "path": ("path", N * H)}
+for name, (kind, n) in SHAPES.items():
+    print(f"{name:12}{multiplications(kind, n, D, H):12,} multiplications a token")
 
 # %% [markdown]
 # ## “Quicker inference”
 #
 # Now the clock. Each layer answers one token, in a few lines of plain PyTorch (folded below), on one thread. The tree asks one question
-# after the other. Each call asks another copy of the layer, so that its weights come mostly from memory (lesson 10),
+# after the other, as you counted. Each call asks another copy of the layer, so that its weights come mostly from memory (lesson 10),
 # as in a model with many layers. A machine's speed changes from minute to minute, so compare only times of one run.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
     "13.token",
-    "The count puts the path layer first of the five, by far. Which place does the clock give it?",
+    "Your count puts the path layer first of the five, by far. Which place does the clock give it?",
     choices=["first", "second", "third", "fourth", "fifth"],
 )
 
@@ -615,6 +620,7 @@ def drawn(ways, unit, ticks=()):
     return draw
 
 
+counted = {n: multiplications(*SHAPES[n], D, H) for n in LAYERS}
 of_large = {n: number / counted[LARGE] for n, number in counted.items()}
 ways = {
     "count": {n: round(each * micro[LARGE], 2) for n, each in of_large.items()},

@@ -69,28 +69,31 @@ def by_recursion(x, questions, biases):
     return below(0)
 
 
-@right("13.verdict")
-def end_by_end(low, high, limit):
-    if low > limit:
-        return "ahead"
-    if high < -limit:
-        return "behind"
-    return "unsettled" if low < -limit or high > limit else "alike"
+@right("13.multiplications")
+def kind_by_kind(kind, n, d, h):
+    if kind == "dense":
+        return 2 * d * n * h
+    if kind == "mixture":
+        return n * d + 2 * d * h
+    questions = round(math.log2(n))
+    return questions * 2 * d if kind == "path" else questions * d + 2 * d * h
 
 
-@right("13.verdict")
-def by_the_nearer_and_the_farther_end(low, high, limit):
-    farther = max(abs(low), abs(high))
-    nearer = 0 if low <= 0 <= high else min(abs(low), abs(high))
-    if nearer > limit:
-        return "ahead" if low > 0 else "behind"
-    return "alike" if farther <= limit else "unsettled"
+@right("13.multiplications")
+def in_products_of_width(kind, n, d, h):
+    questions = 0
+    while 2**questions < n:
+        questions += 1
+    return d * {"dense": 2 * n * h, "mixture": n + 2 * h, "tree": questions + 2 * h, "path": 2 * questions}[kind]
 
 
-@right("13.verdict")
-def by_the_part_of_each_end(low, high, limit):
-    parts = [(end > limit) - (end < -limit) for end in (low, high)]
-    return {(1, 1): "ahead", (-1, -1): "behind", (0, 0): "alike"}.get(tuple(parts), "unsettled")
+@right("13.multiplications")
+def as_a_tensor(kind, n, d, h):
+    questions = torch.tensor(float(n)).log2()
+    row = ["dense", "mixture", "tree", "path"].index(kind)
+    choose = torch.tensor([0.0, n, questions, 0.0])[row]
+    answer = torch.tensor([float(n * h), h, h, questions])[row]
+    return choose * d + answer * 2 * d
 
 
 @right("13.choose_path")

@@ -1,6 +1,4 @@
-"""Lesson 13: a tree in which every node on the way answers, the verdict on a lead, and other ways to ask a tree."""
-
-from itertools import combinations_with_replacement
+"""Lesson 13: a tree in which every node on the way answers, what layers multiply, and other ways to ask a tree."""
 
 import torch
 
@@ -60,36 +58,32 @@ def path_layer(ask: Ask) -> None:
 
 
 @checks(
-    "13.verdict",
+    "13.multiplications",
     hints=(
-        "The interval is beyond on one of two sides: its low end is above `limit`, or its high end below `-limit`.",
-        "It is within if both ends are: the low one is not below `-limit`, and the high one not above `limit`.",
-        "`low > limit or high < -limit`, and `-limit <= low and high <= limit`.",
+        "To choose, a mixture scores all `n` experts, and a tree asks one question on each of its `levels`: `d` each.",
+        "Then the `h` neurons of one expert or leaf answer, and each multiplies `2 * d` times.",
+        "`d * choose + 2 * d * h`, where `choose` is `n` or `levels`.",
     ),
     mistakes={
-        "Within means both ends: an interval that reaches across a limit is unsettled.": (
-            "-limit <= low and high <= limit => not beyond"
-        ),
-        "Zero need not lie in the interval: within the limit, a sure lead, too, is too small to care about.": (
-            "-limit <= low and high <= limit => -limit <= low <= 0 <= high <= limit"
-        ),
-        "Beyond the limit, not only beyond 0: a lead can be sure, and too small to care about.": (
-            "low > limit or high < -limit => low > 0 or high < 0"
-        ),
-        "A lead can also be below 0: then the whole interval lies below `-limit`.": " or high < -limit => ",
-        "The whole interval has to be beyond, not only one of its ends.": (
-            "low > limit or high < -limit => high > limit or low < -limit"
-        ),
-        "An end exactly at the limit is within it.": "-limit <= low and high <= limit => -limit < low and high < limit",
+        "A tree asks one question on each level, and not all its nodes.": "else levels => else n - 1",
+        "A tree has no score for each leaf. It asks one question on each level.": "else levels => else n",
+        "A neuron reads d numbers and writes d: it multiplies 2 d times.": "2 * d * h => d * h",
+        "To choose costs, too.": "d * choose + => ",
+        "A score, or a question, multiplies all d numbers of a token.": "d * choose => choose",
+        "That is one level too many: one question finds one of two.": "else levels => else levels + 1",
+        "Of experts and leaves only one answers.": "2 * d * h => 2 * d * n * h",
+        "A score, or a question, writes nothing: it multiplies d times.": "d * choose => 2 * d * choose",
+        "A mixture scores all its `n` experts, and not one on each level.": "choose = n if => choose = levels if",
     },
 )
-def verdict(ask: Ask) -> None:
-    ends = (-2, -0.5, -0.4, 0, 0.4, 0.5, 2)
-    for low, high in ((0, 2), (0.4, 0.4), (0, 0.5), *combinations_with_replacement(ends, 2)):
-        ask.gives({"low": low, "high": high, "limit": 0.5}, "the verdict on a lead with this interval")
-    given = {"low": 0.3, "high": 2.0, "limit": 0.25}
-    says = "Turned round, a lead that was ahead is behind."
-    ask.follows(given, given | {"low": -2.0, "high": -0.3}, {"ahead": "behind"}.get, says)
+def multiplications(ask: Ask) -> None:
+    for kind in ("dense", "mixture", "tree", "path"):
+        for n, d, h in ((8, 5, 3), (1, 7, 4), (2, 3, 10), (64, 10, 6)):
+            given = {"kind": kind, "n": n, "d": d, "h": h}
+            ask.gives(given, "what is multiplied to choose and to answer")
+    tree = {"kind": "tree", "n": 16, "d": 9, "h": 5}
+    says = "A tree of twice as many leaves asks one question more."
+    ask.follows(tree, tree | {"n": 32}, lambda found: found + 9, says)
 
 
 @checks(
