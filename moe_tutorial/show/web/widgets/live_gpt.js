@@ -50,11 +50,13 @@ function goesOn(gpt, reading, text, length) {
   }
   return all.slice(text.length);
 }
-/** How many letters fell, and whether that breaks the text: at least half of those that are no blanks. */
+/** Whether another character stands in a letter's place. Blanks are no letters. */
+const falls = (right, written) => right.trim() && right !== written;
+/** How many letters fell, and whether that breaks the text: at least half of them. */
 function judge(right, written) {
-  const letters = [...right].flatMap((c, i) => (c.trim() ? [c !== written[i]] : []));
-  const fell = letters.filter(Boolean).length;
-  return { fell, letters: letters.length, broken: fell > 0 && 2 * fell >= letters.length };
+  const letters = [...right].filter((c) => c.trim()).length;
+  const fell = [...right].filter((c, i) => falls(c, written[i])).length;
+  return { fell, letters, broken: fell > 0 && 2 * fell >= letters };
 }
 
 // The sentence: a text field, and behind it a cell for each character with its expert's tint, underline and number.
@@ -148,7 +150,7 @@ function continuationsPart() {
   const cell = (className, c) => el("span", { className }, MARKS[c] ?? c);
   // The beginning of its first word, then the letters that are shown so far.
   const write = ({ letters: node }, begun, words, right, until) => {
-    const look = (c, i) => (i >= until ? "moe-live-later" : c === right[i] ? "" : "moe-live-fell");
+    const look = (c, i) => (i >= until ? "moe-live-later" : falls(right[i], c) ? "moe-live-fell" : "");
     const cells = [...words].map((c, i) => cell(look(c, i), c));
     node.replaceChildren(...[...begun].map((c) => cell("moe-live-begun", c)), ...cells);
     const said = begun + words.slice(0, until);
