@@ -297,7 +297,7 @@ function render({ model, el: root }) {
     put(kicker, { textContent: source ? "A small GPT that has never read this sentence" : settings.title });
     put(sentence.label, { textContent: source ? "Or type a sentence of your own." : "Type into this sentence." });
     put(networks, { hidden: out.length > 0 });
-    const tells = `Tint and number: its expert in layer ${layer + 1}. In a box: who asks it most (· is a space).`;
+    const tells = `Number: each letter's expert in layer ${layer + 1}. In a box: its letters.`;
     put(tint, { textContent: tells });
     const heads = [`With all ${inWords(B * E)}`, out.length ? `Without ${names}` : "Without one of them"];
     const remarks = [done() && source ? `✓ as in ${source}` : "", written ? `${broken ? "✗ " : ""}${falls}` : ""];
@@ -357,7 +357,6 @@ function render({ model, el: root }) {
     [layer, sent] = [b, undefined];
     notice.textContent = "";
     readWithout(off);
-    score.scrollIntoView({ block: "nearest" });
     spoken.textContent = `Expert ${e} of layer ${b + 1} is ${out ? "off" : "on"}. ${title.textContent}`;
   }
   function readWithout(experts) {
