@@ -270,13 +270,12 @@ function render({ model, el: root }) {
     const way = choices.map((all) => all[place]);
     drawWay(svg, sentence.cells[place], experts.tiles, way); // last, since it measures
   }
-  const who = ([b, e]) => `expert ${e} of layer ${b + 1}`;
+  const who = ([b, e]) => `expert ${e} of layer\u00a0${b + 1}`;
   const done = () => !rest && until >= seen.right.length; // typed, and gone on with
   /** What the title says while all experts are on. */
   function opening() {
     const needed = dare()?.experts.length;
     if (!text) return "Type something";
-    if (needed && !done()) return "Can it finish this sentence?";
     if (!needed) return "What changes if you switch experts off?";
     const cannot = `${capital(inWords(needed))} of these ${inWords(B * E)} experts it cannot do without.`;
     return `${cannot} ${needed > 1 ? "Press one of them." : "Which? Press it."}`;
@@ -374,6 +373,7 @@ function render({ model, el: root }) {
   function another() {
     const at = dares.findIndex((each) => each.text === text + rest);
     notice.textContent = "";
+    if (linked) history.replaceState(history.state, "", location.pathname + location.search); // no riddle but this
     begin(dares[(at + 1) % dares.length].text);
     if (!stillness()) type();
   }
