@@ -63,11 +63,24 @@ def test_a_search_for_a_number_leads_to_the_claim(open_page):
     page.keyboard.type("07.9")
     expect(page.locator("dialog li a")).to_have_text("07 Balance: claim 07.9")  # while one types
     page.keyboard.press("Enter")
-    page.get_by_text("Search finished").wait_for()
-    (result,) = page.locator("ul.search li a").all()
-    assert result.inner_text() == "07 Balance: claim 07.9"
-    result.click()
     expect(page.locator("#claim-07-9 table")).to_be_in_viewport()
+    page = open_page("search.html?q=07.9")
+    expect(page.locator("ul.search li a")).to_have_text("07 Balance: claim 07.9")
+
+
+def test_arrows_move_through_what_the_search_suggests(open_page):
+    page = open_page("index.html")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("zzzz")
+    expect(page.locator("dialog li")).to_have_text("Nothing found")
+    page.get_by_role("searchbox").fill("router")
+    expect(page.locator("dialog li a").nth(1)).to_be_visible()
+    for key in ("ArrowUp", "ArrowDown", "ArrowDown"):  # to the last, back to the field, and to the first
+        page.keyboard.press(key)
+    expect(first := page.locator("dialog li a").first).to_be_focused()
+    address = first.evaluate("link => link.href")
+    page.keyboard.press("Enter")
+    page.wait_for_url(address)
 
 
 def test_a_term_says_what_it_means_without_a_click_and_leads_to_the_glossary(open_page):
