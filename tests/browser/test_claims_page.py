@@ -28,6 +28,8 @@ def test_every_claim_is_there_and_the_menu_keeps_some(open_page, claims):
     for choice, kept in {"refuted beliefs": "refutes", "what depends on the machine": "timed"}.items():
         page.get_by_label("Show").select_option(choice)
         assert shown(page) == ids(claims, **{kept: True}) != []
+        page.reload()  # the address keeps it
+        assert shown(page) == ids(claims, **{kept: True})
     assert page.wrong == []
 
 
