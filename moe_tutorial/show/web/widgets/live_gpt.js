@@ -19,7 +19,6 @@ const marked = (text) => text.replace(/[ \n]/g, (c) => MARKS[c]);
 const put = (node, values) => {
   for (const [name, value] of Object.entries(values)) if (node[name] !== value) node[name] = value;
 };
-const mono = (text) => el("span", { className: "moe-mono" }, text);
 
 /** A function that reads a text: after each character the scores of the next one, and whom each layer asked. It keeps
  * what it has read, so that one more character costs one step. */
@@ -104,7 +103,7 @@ function tilesPart({ experts: E, blocks: B }, toggle, choose) {
   const group = freshId();
   const tileOf = (b, e) => {
     const tile = el("button", { type: "button", style: dye(e), onclick: () => toggle(b, e) });
-    tile.append(el("b", {}, String(e)), mono(""));
+    tile.append(el("b", {}, String(e)), el("span", { className: "moe-mono" }));
     return tile;
   };
   const tiles = Array.from({ length: B }, (_, b) => Array.from({ length: E }, (_, e) => tileOf(b, e)));

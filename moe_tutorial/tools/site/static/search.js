@@ -8,8 +8,7 @@ const SKIP = ".moe-fold, .katex-mathml, .moe-how, .moe-switch, noscript, h1, #pr
 // or two exchanged.
 function mended(word) {
   if (word.length < 4 || word in Search._index.terms) return word;
-  const places = [...word.slice(1)].map((b, i) => [word.slice(0, i), word[i], b, word.slice(i + 2)]);
-  const others = places.map(([to, a, b, from]) => `${to}(${a}.?|.?${b}|${a}.${b}|${b}${a})${from}`);
+  const others = [...word].map((c, i) => `${word.slice(0, i)}.?[${c}${word[i + 1] ?? ""}].?${word.slice(i + 2)}`);
   const near = new RegExp(`^(${others.join("|")})$`);
   const found = Object.entries(Search._index.terms).filter(([term]) => near.test(term));
   return found.sort(([, a], [, b]) => [b].flat().length - [a].flat().length)[0]?.[0] ?? word;
