@@ -22,7 +22,7 @@
 #
 # ## From symptom to cause
 #
-# One meets a symptom, and looks for a cause.
+# A bug shows itself by a symptom, and one has to find its cause.
 #
 # | you see | it was |
 # |---|---|

@@ -27,6 +27,7 @@ def test_every_claim_is_there_and_the_menu_keeps_some(open_page, claims):
     assert page.locator(".moe-claim.fails, .moe-claim details[open]").count() == 0
     for choice, kept in {"refuted beliefs": "refutes", "what depends on the machine": "timed"}.items():
         page.get_by_label("Show").select_option(choice)
+        page.reload()  # the address keeps the choice
         assert shown(page) == ids(claims, **{kept: True}) != []
     assert page.wrong == []
 

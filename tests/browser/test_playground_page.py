@@ -64,7 +64,7 @@ def test_the_numbers_shown_are_the_engines(visit):
 @pytest.mark.parametrize("steps", [63, 600])
 def test_the_shares_are_called_near_equal_only_if_each_is(visit, steps):
     words = label(visit(fragment=f"#preset=rules&steps={steps}"), "shares")
-    shares = {who: float(share) for who, share in re.findall(r"(expert \d) ([\d.]+) %", words)}
+    shares = {who: float(share) for who, share in re.findall(r"(expert \d) ([\d.]+)\xa0%", words)}
     even = len(shares) == 4 and all(12.5 <= share <= 37.5 for share in shares.values())
     assert ("near equal" in words) == even
 

@@ -114,13 +114,12 @@ def test_a_run_is_stamped_and_paid_and_a_wrong_verdict_is_answered_by_what_was_r
         page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
         assert faults(page, axe, "main") == []
     run(page, "alone", "B")
-    expect(suspect(page, "B").locator("p")).to_have_text("✗ No. late tokens would fail alone, too, and B passed it.")
+    reason = suspect(page, "B").locator("p")
+    expect(reason).to_have_text("✗ No. late tokens would fail alone, too, and B passed it.")
     say(page, B="softmax twice")
-    expect(suspect(page, "B").locator("p")).to_have_text("")
+    expect(reason).to_have_text("")
     accuse.click()
-    expect(suspect(page, "B").locator("p")).to_have_text(
-        "✓ Right. It fails certain, stops. The second softmax evens out."
-    )
+    expect(reason).to_have_text("✓ Right. It fails certain, stops. The second softmax evens out.")
     expect(page.get_by_label("Verdict on B")).to_be_disabled()
     expect(told).to_contain_text("1 of 4 right: 9,091 tokens, 4 wrong verdicts.")
 
@@ -153,8 +152,7 @@ def test_it_is_solved_by_keys(visit):
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="certain 1,500", pressed=True)).to_be_focused()
     for letter, bug in zip("ABCD", FAILS, strict=True):
-        page.get_by_role("button", name=f"run: certain on {letter}").focus()
-        page.keyboard.press("Enter")
+        page.get_by_role("button", name=f"run: certain on {letter}").press("Enter")
         page.keyboard.press("Tab")
         expect(page.get_by_label(f"Verdict on {letter}")).to_be_focused()
         page.keyboard.type(bug)

@@ -19,9 +19,8 @@ SEARCHES = {
 
 
 def test_the_front_page_is_the_same_without_javascript(open_page):
-    drawn, stood = (
-        open_page("index.html", **how) for how in ({"reduced_motion": "reduce"}, {"java_script_enabled": False})
-    )
+    drawn = open_page("index.html", reduced_motion="reduce")
+    stood = open_page("index.html", java_script_enabled=False)
     drawn.locator(".moe-late[data-mounted]").wait_for()
     for parts in (".moe-late .moe-title", ".moe-live-cell", ".moe-live-tile", ".moe-live-goes"):
         assert stood.locator(parts).all_inner_texts() == drawn.locator(parts).all_inner_texts() != []
@@ -57,16 +56,22 @@ def test_a_search_by_the_fields_words_finds_the_lesson(open_page, scheme):
         assert page.wrong == []
 
 
-def test_a_search_for_a_number_leads_to_the_claim(open_page):
+def test_a_search_suggests_while_one_types_and_keys_lead_on(open_page):
+    page = open_page("search.html?q=07.9")
+    expect(page.locator("ul.search li a")).to_have_text("07 Balance: claim 07.9")
     page = open_page("03_router.html")
     page.keyboard.press("Control+k")
-    page.keyboard.type("07.9")
-    expect(page.locator("dialog li a")).to_have_text("07 Balance: claim 07.9")  # while one types
-    page.keyboard.press("Enter")
-    page.get_by_text("Search finished").wait_for()
-    (result,) = page.locator("ul.search li a").all()
-    assert result.inner_text() == "07 Balance: claim 07.9"
-    result.click()
+    field, best = page.get_by_role("searchbox"), page.locator("dialog li a")
+    field.fill("zzzz")
+    expect(best).to_have_text("Nothing found")
+    field.fill("Router")
+    expect(best.first).to_have_text("03 The router")
+    for key, stop in (("Up", best.last), ("Down", field), ("Down", best.first), ("Down", best.nth(1))):
+        page.keyboard.press(f"Arrow{key}")
+        expect(stop).to_be_focused()
+    field.fill("07.9")
+    expect(best).to_have_text("07 Balance: claim 07.9")
+    page.keyboard.press("Enter")  # goes to the only one
     expect(page.locator("#claim-07-9 table")).to_be_in_viewport()
 
 

@@ -73,12 +73,12 @@ def test_the_inspected_point_shows_the_numbers_that_torch_computes(show):
 def test_films_show_the_shares_that_were_recorded(show):
     page = show(trained(), reduced_motion="reduce")
     first = 100 * ((POINTS @ WEIGHT).argmax(-1) == 0).float().mean()
-    assert re.findall(r"[\d.]+(?= %)", title(page)) == ["100", f"{first:.1f}"]
+    assert re.findall(r"[\d.]+(?=\xa0%)", title(page)) == ["100", f"{first:.1f}"]
     assert page.locator(".moe-shares .moe-dead").count() == 7
     page = show(raced(), reduced_motion="reduce")
     for step, share in ((10, 100), (5, 56)):
         page.get_by_role("slider", name="Step").fill(str(step))
-        assert title(page).startswith(f"By step {100 * step} expert 3 takes {share} % of the choices, up from 13 %")
+        assert title(page).startswith(f"By step {step}00 expert 3 takes {share}\xa0% of the choices, up from 13\xa0%")
         assert page.locator(".moe-shares li").nth(3).inner_text().split() == ["3", str(share), "%"]
 
 

@@ -34,7 +34,7 @@ def test_shares(engine):
     values += [draw.random() ** 4 for _ in range(400)]
     python, page = both(engine, percent, "percent(v)", values)
     assert [(one, other) for one, other in zip(python, page, strict=True) if one != other] == []
-    assert [percent(share) for share in (0, 0.0625, 0.125, 0.999)] == ["0 %", "6.3 %", "13 %", "100 %"]
+    assert [percent(share) for share in (0, 0.0625, 0.125, 0.999)] == ["0\xa0%", "6.3\xa0%", "13\xa0%", "100\xa0%"]
 
 
 def test_both_call_the_same_experts_dead(engine):

@@ -4,7 +4,7 @@
 export const DEAD = 0.01; // an expert with a smaller share of the choices is dead; DEAD_BELOW in study/usage.py
 
 /** A share in per cent, as `percent` in widgets/cards.py writes it. @param {number} share */
-export const percent = (share) => (share < 0.0005 ? "0 %" : `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`);
+export const percent = (share) => `${(100 * share).toFixed(share >= 0.0005 && share < 0.1 ? 1 : 0)}\u00a0%`;
 /** A share as text: "out" if the expert is knocked out, "dead" below DEAD, else in per cent.
  * @param {number} share @param {boolean} [out] */
 export function useWords(share, out) {

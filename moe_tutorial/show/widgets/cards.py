@@ -121,9 +121,9 @@ def expert_bars(
 def percent(share: float) -> str:
     """A share in per cent, as ``percent`` in ``web/words.js`` writes it."""
     if share < 0.0005:
-        return "0 %"
+        return "0\N{NO-BREAK SPACE}%"
     step = Decimal("0.1") if share < 0.1 else Decimal(1)
-    return f"{Decimal(100 * share).quantize(step, ROUND_HALF_UP)} %"
+    return f"{Decimal(100 * share).quantize(step, ROUND_HALF_UP)}\N{NO-BREAK SPACE}%"
 
 
 def usage_bars(shares: Sequence[float], idle: str = "dead") -> str:

@@ -36,8 +36,13 @@ class Axis:
 
     def labels(self) -> str:
         """HTML of the tick labels."""
-        spans = "".join(f'<span style="left:{self.at(tick)}">{tick:g}</span>' for tick in self.ticks)
+        spans = "".join(f'<span style="left:{self.at(tick)}">{minus(f"{tick:g}")}</span>' for tick in self.ticks)
         return f'<span class="ticks">{spans}</span>'
+
+
+def minus(number: str) -> str:
+    """The number with a minus sign in place of a hyphen."""
+    return number.replace("-", "−")
 
 
 def line(kind: str, x: str, y1: str = "0", y2: str = "100%", x2: str = "") -> str:
@@ -80,12 +85,19 @@ def figures_of(claim: Claim) -> dict[str, Figure]:
 
 
 def number(claim: Claim) -> str:
-    """HTML of the measured figure with its unit and interval; the table names the quantity."""
+    """HTML of the measured figure with its unit and interval."""
     mean, interval = ("about 0", "") if 0 < abs(claim.measured.mean) < 1e-12 else claim.measured.rounded
     # "at most one point less" is said of a number that may be a gain
     sign = "+" if claim.rule and min(claim.rule.thresholds, default=0) < 0 < claim.measured.mean else ""
     unit = f" {escape(claim.unit)}" if claim.unit else ""
-    return f'<span class="figure"><b>{sign}{mean}</b>{unit} <small>{interval}</small></span>'
+    return f'<span class="figure"><b>{sign}{minus(mean)}</b>{unit} <small>{minus(interval)}</small></span>'
+
+
+def keys(claim: Claim) -> str:
+    """HTML that says what the figure's number and the dots on its axis are; the table says what the control is."""
+    words = {"measured": claim.quantity.removesuffix(f" ({claim.unit})") or "measured", "control": "control"}
+    said = (f'<span aria-hidden="true">{MARKS[kind]}</span>&nbsp;{escape(words[kind])}' for kind in figures_of(claim))
+    return f'<span class="keys">{" ".join(said)}</span>'
 
 
 def table(claim: Claim) -> str:
@@ -104,10 +116,10 @@ def table(claim: Claim) -> str:
     rows = ""
     for kind, figure in figures.items():
         mean, ends = figure.rounded
-        between = f"<td>{ends or 'always the same'}</td>" if interval else ""
-        rows += row(kind, words[kind], f'<td class="mean">{mean}</td>{between}')
+        between = f"<td>{minus(ends) or 'always the same'}</td>" if interval else ""
+        rows += row(kind, words[kind], f'<td class="mean">{minus(mean)}</td>{between}')
     if claim.rule:
-        rows += row("rule", "holds where", f'<td colspan="{len(columns)}">{escape(str(claim.rule))}</td>')
+        rows += row("rule", "holds where", f'<td colspan="{len(columns)}">{minus(escape(str(claim.rule)))}</td>')
     return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
@@ -132,7 +144,7 @@ def box(claim: Claim, *, address: str = "", link: str = "") -> str:
     refuted = ""
     if claim.refutes:
         refuted = f'<span class="refuted"><b>✗ refuted:</b> <s>{escape(claim.refutes)}</s></span>'
-    figures = f'<span class="number">{number(claim)}{picture(claim)}</span>'
+    figures = f'<span class="number">{number(claim)}{picture(claim)}{keys(claim)}</span>'
     return (
         f'<section class="moe-claim {" ".join(kinds(claim))}" id="{anchor(claim)}"><div class="moe-claim-row">'
         f'<p class="verdict">{verdict}</p><details>'

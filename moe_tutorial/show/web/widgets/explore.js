@@ -77,7 +77,7 @@ function render({ model, el: root }) {
   function pick(i = picked) {
     picked = i;
     table.replaceChildren(routingTable(routed[picked], dead));
-    const where = `(${points[2 * picked].toFixed(2)}, ${points[2 * picked + 1].toFixed(2)})`;
+    const where = `(${points[2 * picked].toFixed(2)}, ${points[2 * picked + 1].toFixed(2)})`.replaceAll("-", "−");
     tell(point, `${picked}${labelled ? ` ${SHAPES[labels[picked]].sign}` : ""} at ${where}`);
     point.value = picked;
     drawPlane(canvas, plane, { E, dead, points, labels, extent, picked });

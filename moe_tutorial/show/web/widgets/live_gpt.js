@@ -19,7 +19,6 @@ const marked = (text) => text.replace(/[ \n]/g, (c) => MARKS[c]);
 const put = (node, values) => {
   for (const [name, value] of Object.entries(values)) if (node[name] !== value) node[name] = value;
 };
-const mono = (text) => el("span", { className: "moe-mono" }, text);
 
 /** A function that reads a text: after each character the scores of the next one, and whom each layer asked. It keeps
  * what it has read, so that one more character costs one step. */
@@ -50,11 +49,13 @@ function goesOn(gpt, reading, text, length) {
   }
   return all.slice(text.length);
 }
-/** How many letters fell, and whether that breaks the text: at least half of those that are no blanks. */
+/** Whether another character stands in a letter's place. Blanks are no letters. */
+const falls = (right, written) => right.trim() && right !== written;
+/** How many letters fell, and whether that breaks the text: at least half of them. */
 function judge(right, written) {
-  const letters = [...right].flatMap((c, i) => (c.trim() ? [c !== written[i]] : []));
-  const fell = letters.filter(Boolean).length;
-  return { fell, letters: letters.length, broken: fell > 0 && 2 * fell >= letters.length };
+  const letters = [...right].filter((c) => c.trim()).length;
+  const fell = [...right].filter((c, i) => falls(c, written[i])).length;
+  return { fell, letters, broken: fell > 0 && 2 * fell >= letters };
 }
 
 // The sentence: a text field, and behind it a cell for each character with its expert's tint, underline and number.
@@ -102,7 +103,7 @@ function tilesPart({ experts: E, blocks: B }, toggle, choose) {
   const group = freshId();
   const tileOf = (b, e) => {
     const tile = el("button", { type: "button", style: dye(e), onclick: () => toggle(b, e) });
-    tile.append(el("b", {}, String(e)), mono(""));
+    tile.append(el("b", {}, String(e)), el("span", { className: "moe-mono" }));
     return tile;
   };
   const tiles = Array.from({ length: B }, (_, b) => Array.from({ length: E }, (_, e) => tileOf(b, e)));
@@ -148,7 +149,7 @@ function continuationsPart() {
   const cell = (className, c) => el("span", { className }, MARKS[c] ?? c);
   // The beginning of its first word, then the letters that are shown so far.
   const write = ({ letters: node }, begun, words, right, until) => {
-    const look = (c, i) => (i >= until ? "moe-live-later" : c === right[i] ? "" : "moe-live-fell");
+    const look = (c, i) => (i >= until ? "moe-live-later" : falls(right[i], c) ? "moe-live-fell" : "");
     const cells = [...words].map((c, i) => cell(look(c, i), c));
     node.replaceChildren(...[...begun].map((c) => cell("moe-live-begun", c)), ...cells);
     const said = begun + words.slice(0, until);
@@ -268,13 +269,12 @@ function render({ model, el: root }) {
     const way = choices.map((all) => all[place]);
     drawWay(svg, sentence.cells[place], experts.tiles, way); // last, since it measures
   }
-  const who = ([b, e]) => `expert ${e} of layer ${b + 1}`;
+  const who = ([b, e]) => `expert ${e} of layer\u00a0${b + 1}`;
   const done = () => !rest && until >= seen.right.length; // typed, and gone on with
   /** What the title says while all experts are on. */
   function opening() {
     const needed = dare()?.experts.length;
     if (!text) return "Type something";
-    if (needed && !done()) return "Can it finish this sentence?";
     if (!needed) return "What changes if you switch experts off?";
     const cannot = `${capital(inWords(needed))} of these ${inWords(B * E)} experts it cannot do without.`;
     return `${cannot} ${needed > 1 ? "Press one of them." : "Which? Press it."}`;
@@ -295,7 +295,7 @@ function render({ model, el: root }) {
     put(kicker, { textContent: source ? "A small GPT that has never read this sentence" : settings.title });
     put(sentence.label, { textContent: source ? "Or type a sentence of your own." : "Type into this sentence." });
     put(networks, { hidden: out.length > 0 });
-    const tells = `Tint and number: its expert in layer ${layer + 1}. In a box: who asks it most (· is a space).`;
+    const tells = `Number: each letter's expert in layer ${layer + 1}. In a box: its letters.`;
     put(tint, { textContent: tells });
     const heads = [`With all ${inWords(B * E)}`, out.length ? `Without ${names}` : "Without one of them"];
     const remarks = [done() && source ? `✓ as in ${source}` : "", written ? `${broken ? "✗ " : ""}${falls}` : ""];
@@ -355,7 +355,6 @@ function render({ model, el: root }) {
     [layer, sent] = [b, undefined];
     notice.textContent = "";
     readWithout(off);
-    score.scrollIntoView({ block: "nearest" });
     spoken.textContent = `Expert ${e} of layer ${b + 1} is ${out ? "off" : "on"}. ${title.textContent}`;
   }
   function readWithout(experts) {
@@ -373,6 +372,7 @@ function render({ model, el: root }) {
   function another() {
     const at = dares.findIndex((each) => each.text === text + rest);
     notice.textContent = "";
+    if (linked) history.replaceState(history.state, "", location.pathname + location.search); // no riddle but this
     begin(dares[(at + 1) % dares.length].text);
     if (!stillness()) type();
   }

@@ -43,6 +43,6 @@ def all_claims(lessons: list[Measured]) -> str:
     """The page of all claims: summary, a choice of what is shown, by the claims' CSS classes, and list."""
     figures = summary([claim for lesson in lessons for claim in lesson.claims])
     which = {"": "all claims", "refutes": "refuted beliefs", "timed": "what depends on the machine"}
-    options = "".join(f'<option value="{name}">{words}</option>' for name, words in which.items())
+    options = "".join(f'<option id="{name or "all"}" value="{name}">{words}</option>' for name, words in which.items())
     show = f'<label class="moe-claims-filter">Show <select autocomplete="off">{options}</select></label>'
     return figures + show + listed(lessons, in_page=True)

@@ -117,10 +117,10 @@ def drawn(gpt: GPT, dare: Dare) -> str:
     return (
         '<div class="moe-root"><div class="moe-widget moe-still">'
         '<p class="moe-kicker">A small GPT that has never read this sentence</p>'
-        f'<p class="moe-title moe-live-title moe-live-later">{opening}</p>'
+        f'<p class="moe-title moe-live-title">{opening}</p>'
         '<div class="moe-live"><div class="moe-live-head"><p class="moe-note">In each layer, a router sends '
-        "each character to one of eight small networks, the experts. Tint and number: its expert in layer 1. In a "
-        'box: who asks it most (· is a space). Typing takes JavaScript.</p></div><div class="moe-live-line" role="img" '
+        "each character to one of eight small networks, the experts. Number: each letter's expert in layer 1. In a "
+        'box: its letters. Typing takes JavaScript.</p></div><div class="moe-live-line" role="img" '
         f'aria-label="A sentence, and the expert of each character: {escape(said)}">'
         f'<div class="moe-live-cells">{cells}</div></div>'
         f'<div class="moe-live-layers" style="--columns:{min(E, 8)}">{layers}</div><div class="moe-live-two">'

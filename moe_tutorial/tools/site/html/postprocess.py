@@ -63,6 +63,8 @@ def correct_theme(page: BeautifulSoup) -> None:
     for script in page.find_all("script", attrs={"data-cfasync": True}):
         mode, theme = script.string.rsplit(FIRST_THEME, 1)
         script.string = mode + SYSTEM_THEME + theme
+    for button in page.select(".theme-switch-button"):
+        button["aria-label"] = button["data-bs-title"] = "Colour mode: light, dark or auto"
     for sidebar in page.find_all("div", id="pst-primary-sidebar"):
         sidebar.attrs |= {"role": "complementary", "aria-label": "The course"}
     for contents in page.find_all("nav", id="pst-page-toc-nav"):

@@ -8,7 +8,7 @@ const SKIP = ".moe-fold, .katex-mathml, .moe-how, .moe-switch, noscript, h1, #pr
 // or two exchanged.
 function mended(word) {
   if (word.length < 4 || word in Search._index.terms) return word;
-  const others = [...word].map((_, i) => `${word.slice(0, i)}.{1,3}${word.slice(i + 2)}`);
+  const others = [...word].map((c, i) => `${word.slice(0, i)}.?[${c}${word[i + 1] ?? ""}].?${word.slice(i + 2)}`);
   const near = new RegExp(`^(${others.join("|")})$`);
   const found = Object.entries(Search._index.terms).filter(([term]) => near.test(term));
   return found.sort(([, a], [, b]) => [b].flat().length - [a].flat().length)[0]?.[0] ?? word;
@@ -39,7 +39,8 @@ function correct() {
 }
 document.querySelector('script[src*="searchtools"]')?.addEventListener("load", correct);
 
-// On other pages, the dialog shows the best results while one types. It loads the index when it is used.
+// On other pages, the dialog shows the best results while one types. It loads the index when it is used. Arrows move
+// through them, and Enter goes to the only one.
 const field = document.querySelector("body:not(:has(#search-results)) #pst-search-dialog input");
 const root = document.documentElement.dataset.content_root;
 const best = document.createElement("ul");
@@ -55,7 +56,15 @@ field?.addEventListener("input", async () => {
   await (index ??= Promise.all(TOOLS.map(load)).then(correct));
   const results = Search._performSearch(...Search._parseQuery(typed)).reverse();
   const link = ([page, title, place]) => `<li><a href="${root}${page}.html${place ?? ""}">${title}</a></li>`;
-  best.innerHTML = results.slice(0, 6).map(link).join("") || (typed && link(["glossary", "Nothing. See the glossary"]));
+  best.innerHTML = results.slice(0, 6).map(link).join("") || (typed && "<li><a>Nothing found</a></li>");
+});
+field?.closest("dialog").addEventListener("keydown", (event) => {
+  const stops = [field, ...best.querySelectorAll("[href]")];
+  const isOnly = event.key === "Enter" && event.target === field && stops.length === 2;
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  if (step || isOnly) event.preventDefault();
+  if (isOnly) stops[1].click();
+  if (step) stops.at((stops.indexOf(event.target) + step) % stops.length).focus();
 });
 
 // The words are highlighted on the page that a result leads to, and on no other.
