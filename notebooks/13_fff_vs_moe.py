@@ -580,7 +580,8 @@ place = ["first", "second", "third", "fourth", "fifth"][in_order.index("path")]
 
 def beside(times, other, tree="tree"):
     """The tree's speed beside another layer's, in words."""
-    return in_words(times[other], times[tree], other)
+    name = "the mixture" if other == "mixture" else other
+    return in_words(times[other], times[tree], name)
 
 
 def beside_both(times, tree="tree"):

@@ -82,6 +82,7 @@ def lesson(course) -> Path:
     return course
 
 
+@pytest.mark.nightly
 def test_a_lesson_stands_in_every_table_and_is_in_step(lesson):
     said = run(lesson, sys.executable, "-m", "moe_tutorial.tools", "sync")
     assert f"{len(list((ROOT / 'notebooks').glob('*.ipynb'))) + 1} lessons: every .ipynb equals its .py" in said
@@ -89,6 +90,7 @@ def test_a_lesson_stands_in_every_table_and_is_in_step(lesson):
         assert "15_dice" in (lesson / file).read_text(encoding="utf-8")
 
 
+@pytest.mark.nightly
 def test_a_claim_is_printed_judged_by_its_rule_and_read(lesson):
     notebook = nbformat.read(lesson / f"{LESSON}.ipynb", as_version=4)
     (claim,) = read_claims(output for cell in notebook.cells for output in cell.get("outputs", []))
@@ -97,6 +99,7 @@ def test_a_claim_is_printed_judged_by_its_rule_and_read(lesson):
     assert "○ control (all tokens throw one die together) 1.000" in str(claim)
 
 
+@pytest.mark.nightly
 def test_an_exercise_is_found_and_examined(lesson):
     notebook = nbformat.read(lesson / f"{LESSON}.ipynb", as_version=4)
     assert "✓ exercise 15.part_of: right\n" in "".join(printed(cell.get("outputs", [])) for cell in notebook.cells)
