@@ -905,8 +905,8 @@ curves(
 # %% [markdown]
 # ## What you measured
 #
-# Before you run the next cell, say for each of the four sentences: does it hold, does it not, or does it depend? Then compare with what
-# you measured. The questions at the end ask for your verdicts.
+# Say for each of the four sentences: does it hold, does it not, or does it depend? Then compare with what you measured, below. The
+# questions at the end ask for your verdicts.
 
 
 # %% tags=["draw", "nbval-ignore-output", "13.improvement", "13.idle", "13.token", "13.same_time"]
