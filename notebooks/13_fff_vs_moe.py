@@ -271,7 +271,8 @@ leads["both on raw pixels"] = trained("tree", raw)[0] - on_raw
 leads["both without their losses"] = trained("tree", data, balanced=False)[0] - no_loss
 for name, found in leads.items():
     print(f"{name:28}{judged(found)}")
-still = "still" if judge(found) == "behind" else "not"  # of the last row
+fair = judge(leads["both without their losses"])
+still = "still" if fair == "behind" else "not"
 print(f"Without both losses, the mixture is {still} clearly ahead.")
 
 # %% tags=["measure"]
@@ -352,7 +353,7 @@ interval_chart(
 )
 
 # %% [markdown]
-# So neither is balanced by itself, and for each there is a loss that does it.
+# So neither is balanced by itself, and for each there is a loss that does it. The path layer has no loss, and hardly any idle nodes.
 
 # %% [markdown]
 # ## What a token costs
@@ -500,7 +501,7 @@ builds = {  # a dense layer, compiled, is a tree of one leaf
     "mixture, compiled": lambda: MixtureOfExperts(D, H, N, 1, **GELU),
     "tree, compiled": lambda: FastFeedForward(D, D, 4, H, **GELU),
 }
-# Of these a token reads a part, so it takes more copies until none is in the cache.
+# Of these a token reads only a part, so more copies keep what it reads out of the cache.
 partly = ("mixture", "tree", "path")
 copies = {name: 192 if name.startswith(partly) else 48 for name in builds}  # MB
 layers = {n: beyond_cache(build, copies[n] * 2**20) for n, build in builds.items()}
@@ -688,7 +689,7 @@ in_widths = {
 # Your guess and what was measured.
 longer = {name: found[-1] / found[0] for name, found in in_widths.items()}
 listed = {n: ", ".join(f"{us:,.0f}" for us in found) for n, found in in_widths.items()}
-of_calls = "So its time goes into calls. " if longer["path"] < 2 else ""
+of_calls = "So most of its time goes into calls. " if longer["path"] < 2 else ""
 reveal(
     "13.wide",
     max(1, round(longer["path"], 1)),
@@ -867,13 +868,13 @@ for other in (SMALL, LARGE):
 per_second = {n: 40 / np.median(times) for n, times in writing.items()}
 steps_beside = f"a step takes {' and '.join(steps_beside)}"
 won = of_turns(writing[LARGE] / writing["tree"])[0] > 1.1
-little = "" if won else "So beside dense large, the whole GPT gains little by it."
+little = "So the whole GPT is not clearly faster with trees than with dense large."
 reveal(
     "13.same_time",
     better.get(judge(loss["tree"] - meanwhile, 0.01), "neither clearly"),
     says=f"In that time dense small takes {400 * slower['tree']:,.0f} steps. It comes to a test loss of "
     f"{meanwhile.mean():.2f} nats, the trees to {nats['tree']:.2f}. With trees, {steps_beside}.\n\nIn use, the GPT with trees writes "
-    f"{per_second['tree']:,.0f} characters a second, with dense large {per_second[LARGE]:,.0f} and with dense small {per_second[SMALL]:,.0f}: {beside_both(writing)}. {little}",
+    f"{per_second['tree']:,.0f} characters a second, with dense large {per_second[LARGE]:,.0f} and with dense small {per_second[SMALL]:,.0f}: {beside_both(writing)}. {'' if won else little}",
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -939,8 +940,8 @@ table(
 # ## Which layer would you take?
 #
 # In the end a layer has to stand beside dense large, which needs no router and no tree. *Right* should be high, all else low. By our rule,
-# **bold** is ahead of dense large, grey is behind it, and the rest is neither. In 16 × 128, the most right of nine settings leaves most
-# experts and leaves idle, even with their losses: a few of them, with 128 neurons each, are enough for `digits4` (see *Further*).
+# **bold** is ahead of dense large, grey is behind it, and the rest is neither. In 16 × 128 most experts and leaves are idle, even with their
+# losses: a few of 128 neurons are enough for `digits4`, and we took the setting that gets most right (see *Further*).
 
 # %% tags=["measure"]
 # Counted: each layer's memory, in bytes.
@@ -1059,9 +1060,8 @@ quiz("13")
 #
 # **What we would take.** Dense small first: it is quick, and may be right enough. If it is not, dense large. A mixture is for the case between,
 # where dense small is not right enough and dense large is too slow; it asks for a balance loss. A tree is for one token at a time, and
-# so many leaves that scoring them all takes longer than one answer (how many of them it gets right, we did not measure); it has to harden,
-# and trains slowly. The path layer multiplies least,
-# and has far fewer right here.
+# so many leaves that scoring them all takes longer than one answer (what such a tree gets right, we did not measure); it has to harden, and
+# trains slowly. The path layer multiplies least, and has far fewer right here.
 #
 # All of this holds for small layers on one thread of a processor. When you read about larger ones, ask: which dense layer stood
 # beside it, how many tokens came at once, and who was tuned?
@@ -1250,9 +1250,9 @@ claim(
 )
 
 # %% [markdown]
-# On the slider, with plain code on both sides, the lead is far from that, even at 2,048. There, the scores and the questions fit into the
-# cache of most machines; from memory, the mixture and your way would take longer. A compiled tree, beside a compiled mixture,
-# we have not timed.
+# On the slider, with plain code on both sides, the lead is far from that, even at 2,048. There are only two copies of each
+# layer there, so that a cache can hold their scores and questions: what they take from memory, we have not timed. Nor have we timed a
+# compiled tree beside a compiled mixture.
 #
 # ### A step of training
 #

@@ -50,11 +50,11 @@ function goesOn(gpt, reading, text, length) {
   return all.slice(text.length);
 }
 /** Whether another character stands in a letter's place. Blanks are no letters. */
-const falls = (right, written) => right.trim() && right !== written;
+const isWrong = (right, written) => right.trim() && right !== written;
 /** How many letters fell, and whether that breaks the text: at least half of them. */
 function judge(right, written) {
   const letters = [...right].filter((c) => c.trim()).length;
-  const fell = [...right].filter((c, i) => falls(c, written[i])).length;
+  const fell = [...right].filter((c, i) => isWrong(c, written[i])).length;
   return { fell, letters, broken: fell > 0 && 2 * fell >= letters };
 }
 
@@ -149,7 +149,7 @@ function continuationsPart() {
   const cell = (className, c) => el("span", { className }, MARKS[c] ?? c);
   // The beginning of its first word, then the letters that are shown so far.
   const write = ({ letters: node }, begun, words, right, until) => {
-    const look = (c, i) => (i >= until ? "moe-live-later" : falls(right[i], c) ? "moe-live-fell" : "");
+    const look = (c, i) => (i >= until ? "moe-live-later" : isWrong(right[i], c) ? "moe-live-fell" : "");
     const cells = [...words].map((c, i) => cell(look(c, i), c));
     node.replaceChildren(...[...begun].map((c) => cell("moe-live-begun", c)), ...cells);
     const said = begun + words.slice(0, until);
@@ -372,7 +372,7 @@ function render({ model, el: root }) {
   function another() {
     const at = dares.findIndex((each) => each.text === text + rest);
     notice.textContent = "";
-    if (linked) history.replaceState(history.state, "", location.pathname + location.search); // no riddle but this
+    if (linked) history.replaceState(history.state, "", location.pathname + location.search); // the old sentence's
     begin(dares[(at + 1) % dares.length].text);
     if (!stillness()) type();
   }

@@ -1,5 +1,5 @@
-// The claim that the address names stands open, also on the page of all claims where only some are shown. The address
-// keeps which.
+// The claim that the address names stands open, also on the page of all claims where only some are shown. The menu's
+// choice is kept in the address.
 (() => {
   const only = document.querySelector(".moe-claims-filter select");
 
