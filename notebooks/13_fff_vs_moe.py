@@ -1000,16 +1000,16 @@ def whole_grid(figure, theme):
     axes.set_axis_off()
     text, muted, accent = (look.color(c, theme) for c in ("text", "muted", "accent"))
     narrow = is_narrow(figure)
-    big = 9.5 if narrow else 11
+    big, breaks = (9.5, "\n") if narrow else (11, " ")
     for block, size in enumerate(["8 × 8", "16 × 128"]):
         columns = {h: cells for h, cells in grid.items() if h.startswith(size)}
-        wide = (0.2 if len(columns) < 3 else 0.14) if narrow else 0.099
+        wide = (0.2 if len(columns) < 3 else 0.145) if narrow else 0.099
         left, down = 0.15 if narrow else 0.18, 7 * block * narrow
         if not narrow:
             left += block * (2 * wide + 0.025)
         axes.text(left, down - 1.4, size, color=text, size=11, weight="bold")
         for row, name in enumerate(LAYERS):
-            words = name.replace(" ", "\n" if narrow else " ")
+            words = name.replace(" ", breaks)
             color = accent if name in ("tree", "path") else muted
             if narrow or not block:
                 axes.text(
@@ -1017,8 +1017,8 @@ def whole_grid(figure, theme):
                 )
         for heading, cells in columns.items():
             _, what, unit = heading.split("\n")
-            words = f"{what}\n{unit}"
-            axes.text(left, down - 0.8, words, va="center", color=muted, size=9)
+            words = f"{what.replace(' ', breaks)}\n{unit}"
+            axes.text(left, down - 0.45, words, va="bottom", color=muted, size=9)
             for y, name in enumerate(LAYERS, start=down):
                 number, around, mark = cells.get(name, ("–", "", "behind"))
                 color = muted if mark == "behind" else text
@@ -1029,7 +1029,8 @@ def whole_grid(figure, theme):
                 shown = axes.text(left, y, number, color=color, size=big, **style)
                 after = {"xycoords": shown, "textcoords": "offset points"}
                 after |= {"va": "center", "color": muted, "size": big - 2.5}
-                axes.annotate(around, (1, 0.45), (2, 0), **after)
+                at = ((0, 0), (0, -5)) if narrow else ((1, 0.45), (2, 0))
+                axes.annotate(around, *at, **after)  # below, or beside
             left += wide
     axes.set_ylim(4.6 + 7 * narrow, -1.7)
 
