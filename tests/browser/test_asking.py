@@ -289,7 +289,8 @@ def test_a_line_that_is_taken_by_a_tap_goes_where_the_next_tap_is(visit):
     first, *others = lines(page)
     handle(page, first).tap()
     expect(handle(page, first)).to_have_attribute("aria-pressed", "true")
-    handle(page, others[2]).tap()
+    expect(page.get_by_text("Press the line that it should replace")).to_be_in_viewport()
+    handle(page, others[2]).locator("+ code").tap()
     assert lines(page) == [*others[:3], first, *others[3:]]
     expect(handle(page, first)).to_be_focused()
     expect(page.locator("[aria-pressed=true]")).to_have_count(0)

@@ -93,6 +93,7 @@ function render({ model, el: root }) {
       const grips = event.pointerType === "mouse" ? [handle, written] : [handle]; // a finger on the text scrolls
       if (grips.includes(/** @type {any} */ (event.target))) drag(row, event);
     };
+    node.onclick = ({ target }) => held && target === written && press(row);
     return node;
   }
   /** Follow the pointer: the line takes the place of the one below the pointer.
@@ -116,19 +117,19 @@ function render({ model, el: root }) {
     addEventListener("pointerup", stop, { once: true });
     addEventListener("pointercancel", stop, { once: true });
   }
-  /** Take a line by its handle; the next handle that is pressed is its place. @param {Row} row */
+  /** Take a line by its handle; the next line that is pressed is its place. @param {Row} row */
   function press(row) {
     const taken = held;
     held = taken ? null : row;
     if (taken) move(taken, rows.indexOf(row) - rows.indexOf(taken));
-    else changed(row, "Taken. Press the handle of the line that it should replace, or an arrow key.");
+    else changed(row, "Taken. Press the line that it should replace, or an arrow key.");
   }
   /** @param {Row} row @param {string} words @param {number} [at] index of the button that is focused */
   function changed(row, words, at = 0) {
     draw();
     const keys = list.children[rows.indexOf(row)].querySelectorAll("button");
     /** @type {any} */ ([...keys].at(at)).focus();
-    spoken.textContent = words;
+    Object.assign(spoken, { textContent: words, className: held ? "moe-note" : "moe-sr" });
     told.replaceChildren();
   }
   /** @param {Row} row @param {number} by */

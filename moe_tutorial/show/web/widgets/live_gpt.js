@@ -295,8 +295,7 @@ function render({ model, el: root }) {
     put(kicker, { textContent: source ? "A small GPT that has never read this sentence" : settings.title });
     put(sentence.label, { textContent: source ? "Or type a sentence of your own." : "Type into this sentence." });
     put(networks, { hidden: out.length > 0 });
-    const tells = `Number: each letter's expert in layer ${layer + 1}. In a box: its letters.`;
-    put(tint, { textContent: tells });
+    put(tint, { textContent: `Number: each letter's expert in layer ${layer + 1}. In a box: its letters.` });
     const heads = [`With all ${inWords(B * E)}`, out.length ? `Without ${names}` : "Without one of them"];
     const remarks = [done() && source ? `✓ as in ${source}` : "", written ? `${broken ? "✗ " : ""}${falls}` : ""];
     continuations.draw(text, right, written, rest ? 0 : until, heads, remarks);
