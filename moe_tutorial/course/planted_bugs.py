@@ -34,7 +34,7 @@ class SoftmaxOverTokens(Router):
 class LastAnswerWins(MixtureOfExperts):
     """last answer wins: `y[rows] = ...` in place of `+=`: of a token's experts, the last one's answer is left.
 
-    With other numbers, another of a token's two experts is the last. In `certain`, the last may have the
+    Once the experts are renumbered, another of a token's two experts is the last. In `certain`, the last may have the
     weight 0.
     """
 
@@ -103,7 +103,7 @@ class BiasInWeights(Router):
 class OneExpert(MixtureOfExperts):
     """one expert under every name: `experts[0](x)` for `experts[e](x)`, so expert 0 answers, whoever is chosen.
 
-    Where one expert should answer, expert 0 does. With other numbers, another one is number 0.
+    Where one expert should answer, expert 0 does. Once the experts are renumbered, expert 0 is another one.
     """
 
     def dense(self, tokens: Tensor, routing: Routing) -> Tensor:
@@ -167,7 +167,7 @@ class OtherOrder(Router):
 
 
 class Squared(Router):
-    """weights squared: each weight, also as it is reported, is the square of what it should be."""
+    """weights squared: each weight is the square of what it should be, also in the routing."""
 
     def forward(self, x: Tensor) -> Routing:
         routing = super().forward(x)

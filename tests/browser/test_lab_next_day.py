@@ -35,7 +35,7 @@ def mine(moe, x):
 
 x = torch.ones(5, 2)
 mixtures = {"A": ("nothing is wrong", torch.nn.Identity(), x), "B": ("softplus", torch.nn.Softplus(), x)}
-detective("14.suspects", [mixtures, mixtures], [mine], {})
+detective("14.suspects", [mixtures, mixtures], [mine], {}, {})
 """.strip().split("#---\n")
 
 

@@ -51,7 +51,7 @@ def board():
     bugs = dict(zip("ABCD", FAILS, strict=True)), dict(zip("ABCD", reversed(FAILS), strict=True))
     rounds = [{letter: (bug, Suspect(bug), ones(2000, 1)) for letter, bug in each.items()} for each in bugs]
     probes = [probe("alone", 7), probe("certain", 1500), probe("twice", 14), stops]
-    return detective("14.suspects", rounds, probes, {"softmax twice": "The second softmax evens out."})
+    return detective("14.suspects", rounds, probes, {}, {"softmax twice": "The second softmax evens out."})
 
 
 def suspect(page, letter):

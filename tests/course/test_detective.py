@@ -12,6 +12,7 @@ from moe_tutorial.course.quizzes.detective import SOUND
 
 LOUD = "twice as loud"
 WHY = {LOUD: "It says all twice."}
+DOES = {LOUD: "Its answers are twice as large."}
 
 
 class Loud(nn.Linear):
@@ -70,7 +71,7 @@ PROBES = [spoils, loud, by_a_copy, never, stops, forgets]
 
 @pytest.fixture(scope="module")
 def board():
-    return detective("14.suspects", [suspects(), suspects(n_tokens=7)], PROBES, WHY)
+    return detective("14.suspects", [suspects(), suspects(n_tokens=7)], PROBES, DOES, WHY)
 
 
 def secrets(board):
@@ -96,7 +97,7 @@ def test_the_page_shows_the_probes_and_seals_who_has_which_bug(board):
     assert (asks["loud"], asks["never"]) == ("Its answer is what its weight says.", "")
     assert (shown["rounds"], shown["bugs"]) == (["AB", "AB"], [SOUND, LOUD])
     assert (secrets(board)["truth"], secrets(board)["why"]) == (2 * [{"A": SOUND, "B": LOUD}], WHY)
-    assert set(shown) == {"probes", "rounds", "bugs", "sealed", "digest", "link"}
+    assert set(shown) == {"probes", "rounds", "bugs", "does", "sealed", "digest"}
     html = board._repr_mimebundle_()[0]["text/html"]
     assert "<code>loud</code>: Its answer is what its weight says." in html
     assert "FAILS" not in html
@@ -106,7 +107,7 @@ def test_the_page_shows_the_probes_and_seals_who_has_which_bug(board):
 def test_it_finds_the_same_each_time_and_draws_nothing_from_the_lessons_generator(board):
     torch.manual_seed(3)
     before = torch.get_rng_state()
-    again = detective("14.suspects", [suspects(), suspects(n_tokens=7)], PROBES, WHY)
+    again = detective("14.suspects", [suspects(), suspects(n_tokens=7)], PROBES, DOES, WHY)
     torch.manual_seed(3)
     assert torch.equal(before, torch.get_rng_state())
     assert again.settings == board.settings
@@ -122,4 +123,4 @@ def test_it_finds_the_same_each_time_and_draws_nothing_from_the_lessons_generato
 )
 def test_probes_that_have_no_names_of_their_own_are_refused(probes, said):
     with pytest.raises(ValueError, match=said):
-        detective("14.it", 2 * [suspects()], probes, WHY)
+        detective("14.it", 2 * [suspects()], probes, DOES, WHY)

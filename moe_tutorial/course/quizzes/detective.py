@@ -1,4 +1,4 @@
-"""``detective("14.suspects", rounds, probes, why)``: find out what is wrong with several mixtures, by priced probes.
+"""``detective("14.suspects", rounds, probes, does, why)``: find out what is wrong with several mixtures, by priced probes.
 
 A round is a dict, letter -> (bug, mixture, its tokens), and a probe a function of a mixture and tokens that returns a
 number, which fails where it is not below ``PASSES``. All probes run on all suspects when the widget is made. What they
@@ -38,7 +38,7 @@ class Detective(StoredAnswer):
     _css = style("web/ask/ask.css", "web/ask/detective.css")
     label = t.Unicode("The detective").tag(sync=True)
     question = t.Unicode(ASKS).tag(sync=True)
-    settings = t.Dict().tag(sync=True)  # probes, rounds, bugs, sealed, the digest of all that, and link
+    settings = t.Dict().tag(sync=True)  # probes, rounds, bugs, what they do, sealed, and the digest of all that
 
     def __repr__(self) -> str:
         runs = ", ".join(f"{each['name']} ({each['price']} tokens)" for each in self.settings["probes"])
@@ -54,7 +54,9 @@ class Detective(StoredAnswer):
         )
 
 
-def detective(id: str, rounds: Sequence[Round], probes: Sequence[Probe], why: dict[str, str]) -> Detective:
+def detective(
+    id: str, rounds: Sequence[Round], probes: Sequence[Probe], does: dict[str, str], why: dict[str, str]
+) -> Detective:
     """Show the suspects of several rounds, who are probed at a price and accused.
 
     A probe that raises an exception has failed. Its price is the number of tokens that a mixture, or its copies, read
@@ -64,6 +66,7 @@ def detective(id: str, rounds: Sequence[Round], probes: Sequence[Probe], why: di
         id: a permanent id: the lesson's number and a name, such as ``"14.suspects"``.
         rounds: two to four dicts, letter -> (bug, mixture, tokens x (T, d)); the bug of a sound mixture is ``SOUND``.
         probes: functions ``probe(moe, x)`` of different names, whose docstring's first line says what they ask.
+        does: bug -> what it does, which a suspect's card says when that verdict is chosen.
         why: bug -> why its probes fail, which the page says when that verdict is right.
 
     Raises ValueError unless the probes are functions of different names.
@@ -88,10 +91,11 @@ def detective(id: str, rounds: Sequence[Round], probes: Sequence[Probe], why: di
         "probes": [{"name": name, "asks": asks[name], "price": prices[name]} for name in names],
         "rounds": ["".join(each) for each in rounds],
         "bugs": [SOUND, *sorted({bug for each in secrets["truth"] for bug in each.values()} - {SOUND})],
+        "does": does,
         "sealed": b64encode(json.dumps(secrets).encode()).decode(),
     }
     digest = hashlib.sha256(json.dumps([id, shown]).encode()).hexdigest()[:6]  # a link names it
-    return Detective("detective", id, settings=shown | {"digest": digest, "link": True})
+    return Detective("detective", id, settings=shown | {"digest": digest})
 
 
 def run(probe: Probe, moe: nn.Module, x: Tensor) -> tuple[str, int]:

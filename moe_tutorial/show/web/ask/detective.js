@@ -14,7 +14,7 @@ const tokens = (/** @type {number} */ n) => `${figure(n)} tokens`;
 
 /** @param {{model: any, el: HTMLElement}} widget */
 function render({ model, el: root }) {
-  const { probes, rounds, bugs, sealed, digest } = model.get("settings");
+  const { probes, rounds, bugs, does, sealed, digest } = model.get("settings");
   const secrets = unseal(sealed);
   const names = probes.map(({ name }) => name);
   const fine = probes.reduce((sum, { price }) => sum + price, 0); // of a wrong verdict
@@ -48,6 +48,7 @@ function render({ model, el: root }) {
       const priced = [`${name} `, el("span", {}, figure(price))];
       return el("button", { type: "button", className: "moe-button moe-quiet", onclick: () => draw(p) }, ...priced);
     });
+    const everywhere = quietly("", { onclick: () => keep({ paid: [...board.paid, ...cards.filter(isNext).map(paying)] }) });
     const accusing = button("Accuse", { onclick: accuse });
     const others = quietly(replayed ? "Play it yourself" : "Other suspects", { onclick: goOn });
 
@@ -69,8 +70,10 @@ function render({ model, el: root }) {
       show();
       root.querySelector("button").focus();
     }
+    const isNext = (/** @type {any} */ { run }) => !run.disabled;
+    const paying = (/** @type {any} */ { letter }) => `${letter} ${names[chosen]}`;
     function card(/** @type {string} */ letter) {
-      const run = quietly("", { onclick: () => keep({ paid: [...board.paid, `${letter} ${names[chosen]}`] }) });
+      const run = quietly("", { onclick: () => keep({ paid: [...board.paid, paying({ letter })] }) });
       const select = el("select", { ariaLabel: `Verdict on ${letter}` }, new Option("verdict …", ""));
       const here = [secrets.truth[0], truth].flatMap(Object.values);
       select.append(...bugs.filter((bug) => here.includes(bug)).map((bug) => new Option(bug)));
@@ -104,7 +107,7 @@ function render({ model, el: root }) {
         select.disabled = how === "right";
         node.className = `moe-is-${how}`;
         const failed = names.filter((each) => found[letter][each]).join(", ") || "no probe";
-        let said = how === "right" ? `It fails ${failed}. ${secrets.why[verdict] ?? ""}` : "";
+        let said = how === "right" ? `It fails ${failed}. ${secrets.why[verdict] ?? ""}` : (does[board.said[letter]] ?? "");
         if (how === "wrong") said = replyTo(secrets, round, letter, verdict, board.paid);
         answer.replaceChildren(el("b", {}, { right: "✓ Right. ", wrong: "✗ No. ", open: "" }[how]), ...prose(said));
       }
@@ -112,6 +115,8 @@ function render({ model, el: root }) {
       bill.value = `Bill: ${tokens(due)}`;
       told.replaceChildren(...(Object.keys(board.last).length ? score(right, due) : []));
       accusing.hidden = solved;
+      everywhere.hidden = !cards.some(isNext);
+      everywhere.textContent = `run ${name} on all: ${tokens(price * cards.filter(isNext).length)}`;
       return { solved, bill: due };
     }
     /** How far the accusations led, what it cost, and a link if all is solved. */
@@ -128,7 +133,7 @@ function render({ model, el: root }) {
     }
     const question = el("legend", { className: "moe-question" }, model.get("question"));
     const choose = el("div", { className: "moe-probes" }, ...picks);
-    const price = el("div", { className: "moe-price" }, asks, bill);
+    const price = el("div", { className: "moe-price" }, asks, everywhere, bill);
     const fields = el("fieldset", {}, question, choose, price, el("ol", {}, ...cards.map(({ node }) => node)));
     fields.disabled = replayed || isRestored(root);
     const label = `${model.get("label")}, suspects ${round + 1} of ${rounds.length}${replayed ? ", solved" : ""}`;
