@@ -48,7 +48,7 @@ function render({ model, el: root }) {
       const priced = [`${name} `, el("span", {}, figure(price))];
       return el("button", { type: "button", className: "moe-button moe-quiet", onclick: () => draw(p) }, ...priced);
     });
-    const everywhere = quietly("", { onclick: () => keep({ paid: [...board.paid, ...cards.filter(isNext).map(paying)] }) });
+    const everywhere = quietly("", { onclick: () => pay(cards.filter(isNext)) });
     const accusing = button("Accuse", { onclick: accuse });
     const others = quietly(replayed ? "Play it yourself" : "Other suspects", { onclick: goOn });
 
@@ -71,9 +71,11 @@ function render({ model, el: root }) {
       root.querySelector("button").focus();
     }
     const isNext = (/** @type {any} */ { run }) => !run.disabled;
-    const paying = (/** @type {any} */ { letter }) => `${letter} ${names[chosen]}`;
+    function pay(/** @type {{letter: string}[]} */ suspects) {
+      keep({ paid: [...board.paid, ...suspects.map(({ letter }) => `${letter} ${names[chosen]}`)] });
+    }
     function card(/** @type {string} */ letter) {
-      const run = quietly("", { onclick: () => keep({ paid: [...board.paid, paying({ letter })] }) });
+      const run = quietly("", { onclick: () => pay([{ letter }]) });
       const select = el("select", { ariaLabel: `Verdict on ${letter}` }, new Option("verdict …", ""));
       const here = [secrets.truth[0], truth].flatMap(Object.values);
       select.append(...bugs.filter((bug) => here.includes(bug)).map((bug) => new Option(bug)));
@@ -107,7 +109,8 @@ function render({ model, el: root }) {
         select.disabled = how === "right";
         node.className = `moe-is-${how}`;
         const failed = names.filter((each) => found[letter][each]).join(", ") || "no probe";
-        let said = how === "right" ? `It fails ${failed}. ${secrets.why[verdict] ?? ""}` : (does[board.said[letter]] ?? "");
+        let said = does[board.said[letter]] ?? "";
+        if (how === "right") said = `It fails ${failed}. ${secrets.why[verdict] ?? ""}`;
         if (how === "wrong") said = replyTo(secrets, round, letter, verdict, board.paid);
         answer.replaceChildren(el("b", {}, { right: "✓ Right. ", wrong: "✗ No. ", open: "" }[how]), ...prose(said));
       }
