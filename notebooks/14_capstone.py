@@ -164,8 +164,8 @@ PARTS = {  # where each part stands, and from which others it gets something
     "gate_proj": (0.55, 5, ("token x",)),
     "up_proj": (0.86, 5, ("token x",)),
     "silu": (0.55, 4, ("gate_proj",)),
-    "times, number by number": (0.7, 3, ("silu", "up_proj")),
-    "down_proj": (0.7, 2, ("times, number by number",)),
+    "times, one by one": (0.7, 3, ("silu", "up_proj")),
+    "down_proj": (0.7, 2, ("times, one by one",)),
     "times its weight": (0.43, 1, ("down_proj", "softmax, top-k")),
     "sum over the k experts": (0.43, 0, ("times its weight",)),
 }
@@ -177,18 +177,18 @@ def way_through(figure, theme):
     names = ("text", "muted", "line", "ground", "accent")
     text, muted, line, ground, accent = (look.color(n, theme) for n in names)
     axes.fill_between((0.39, 0.995), 1.5, 5.5, fc="none", ec=line, lw=1)
-    axes.text(0.41, 2.35, "an expert", color=muted, size=10)
+    axes.text(0.99, 1.05, "an expert", color=muted, size=10, ha="right")
     axes.text(0.02, 5.5, "the router", color=muted, size=10)
     for name, (at, y, sources) in PARTS.items():
         is_matrix = name in ("gate.weight", "gate_proj", "up_proj", "down_proj")
         ends = {"fc": ground, "ec": accent if is_matrix else line, "boxstyle": "round"}
         style = {"ha": "center", "va": "center", "color": text, "size": 10.5}
-        drawn_part = axes.text(at, y, name, bbox=ends, **style)
-        drawn_part.set_zorder(3)
+        style["bbox"] = ends
+        axes.text(at, y, name, zorder=3, **style)
         for source in sources:
             begin = PARTS[source][:2]
-            arrow = {"arrowstyle": "-|>", "color": muted, "shrinkA": 0, "shrinkB": 11}
-            axes.annotate("", (at, y), begin, arrowprops=arrow, zorder=1)
+            arrow = {"arrowstyle": "<|-", "color": muted, "shrinkA": 0, "shrinkB": 0}
+            axes.annotate(name, begin, (at, y), arrowprops=arrow, zorder=1, **style)
 
 
 picture(
@@ -197,7 +197,7 @@ picture(
     note="In colour: what a file stores.",
     alt="A token goes to the router, gate.weight, then softmax and top-k; and to each chosen expert's gate_proj, then silu, and up_proj. Both "
     "are multiplied, and go through down_proj. The result times its weight, summed over the k experts, is the answer.",
-    height=270,
+    height=300,
 )
 
 # %% [markdown]
@@ -897,7 +897,7 @@ def on_trial(probe):
     print(f"among them, not always caught by the nine: {', '.join(new) or 'none'}")
     for kinds, words in (
         (ours, "that obey our five rules"),
-        (others, "of other models, which break one"),
+        (others, "that other models have, and that break one of the rules"),
     ):
         failed = [f"{k} ({said[k][0]})" for k in kinds if any(said[k])]
         says = f"Of {len(kinds)} right mixtures {words}, it fails: {', '.join(failed) or 'none'}."
@@ -1012,8 +1012,8 @@ def in_colours(figure, theme):
 
 picture(
     in_colours,
-    title=f"It goes on from “The ”, and {100 * kept[0]:.0f} % of its characters go where their kind mostly goes",
-    note="A colour is the expert that the first block asks first for this character, and its kind are the same characters. "
+    title=f"The experts write: {100 * kept[0]:.0f} % of the characters have the usual colour of their letter",
+    note="A colour is the expert that the first block asks first. Usual is the commonest colour of a letter in this text. "
     f"With all colours shuffled: {100 * kept[1]:.0f} %. One run.",
     alt=f"The GPT writes: {written}",
     height=180,
@@ -1024,7 +1024,7 @@ picture(
 # Let it go on from words of your own.
 
 # %% tags=["nbval-ignore-output"]
-print(my_gpt.write("A function ", n=150))
+print(textwrap.fill(my_gpt.write("A function ", n=150)))
 
 # %% [markdown]
 # In a terminal, in its folder, it trains for as long as you like, on a text of yours. The same command goes on from there.

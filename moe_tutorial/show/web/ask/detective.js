@@ -119,7 +119,7 @@ function render({ model, el: root }) {
       told.replaceChildren(...(Object.keys(board.last).length ? score(right, due) : []));
       accusing.hidden = solved;
       everywhere.hidden = !cards.some(isNext);
-      everywhere.textContent = `run ${name} on all: ${tokens(price * cards.filter(isNext).length)}`;
+      everywhere.textContent = `run on all: ${tokens(price * cards.filter(isNext).length)}`;
       return { solved, bill: due };
     }
     /** How far the accusations led, what it cost, and a link if all is solved. */
