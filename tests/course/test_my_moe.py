@@ -211,6 +211,7 @@ def test_it_takes_sequences_and_an_expert_reads_the_tokens_that_chose_it_and_no_
     assert list(read.values()) == [0, 0, 0, 0, 0, 0, 96, 96]
 
 
+@pytest.mark.nightly
 def test_it_learns_a_text_better_than_a_table_of_pairs_and_writes_on(workspace):
     hand_in({id: RIGHT[id] for id in READING})
     my_moe()

@@ -7,6 +7,7 @@ from moe_tutorial.study.systems import slow_bias
 AGAIN = "make it again: python -m moe_tutorial.study.systems.slow_bias"
 
 
+@pytest.mark.nightly
 def test_the_stored_curves_begin_as_the_code_does():
     first = {rate: slow_bias.curve(rate, steps=300) for rate in (0.001, 0, 0.01)}
     for rate in (0.001, 0):
