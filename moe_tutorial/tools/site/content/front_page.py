@@ -31,9 +31,14 @@ ANCHOR = "run-it-yourself"  # the section on the front page
 # The claim that refutes the belief named on the front page: no guess asks about it, and no clock judges it.
 BELIEF = "10.3"
 FOUND = (
-    "Where each character asks two of a layer's eight experts (above it asks one), eight characters in a row ask "
-    "<b>{:.1f}</b> of them; by chance, {:.1f}"
+    "Here each character asks two of eight experts (above: one). Eight in a row ask <b>{:.1f}</b>; by chance, {:.1f}"
 )
+WINDOWS = """
+# without make, as on Windows
+py -m venv .venv
+.venv\\Scripts\\python -m pip install -e ".[lab]"
+.venv\\Scripts\\moe-tutorial lab"""
+NO_ADDRESS = "<p>This site was built without an address for that folder: whoever sent you here can give it to you.</p>"
 
 
 def to_do(repository: Path) -> Counter[str]:
@@ -169,14 +174,14 @@ class Run(HtmlDirective):
 
 
 def commands(course: str | None) -> str:
-    """The two commands, and with the course's address also how to fetch it, or to run it in the browser."""
-    fetch = f"git clone {course}.git\ncd {course.rsplit('/', 1)[1]}" if course else "# in the course's folder"
-    lines = [fetch, "make lab     # opens your copy in JupyterLab", "make test    # runs every test"]
+    """The commands, and with the course's address also how to fetch it, or to run it in the browser."""
+    fetch = f"git clone {course}.git\ncd {course.rsplit('/', 1)[1]}" if course else "# in the folder of the course"
+    lines = [fetch, "make lab    # opens your copy in JupyterLab", WINDOWS]
     places = {"Binder": binder, "Colab": colab} if course else {}
     buttons = "".join(f'<a href="{escape(at(course, FIRST))}">Open in {name}</a>' for name, at in places.items())
     code = escape("\n".join(lines))
     block = f'<div class="highlight-sh"><div class="highlight"><pre>{code}</pre></div></div>'
-    return block + (f'<p class="moe-run">{buttons}</p>' if buttons else "")
+    return block + (f'<p class="moe-run">{buttons}</p>' if buttons else NO_ADDRESS)
 
 
 def link_run(app: Sphinx, doctree: nodes.document) -> None:
