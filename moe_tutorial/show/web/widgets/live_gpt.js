@@ -372,7 +372,7 @@ function render({ model, el: root }) {
     [layer, sent] = [b, undefined];
     notice.textContent = "";
     readWithout(off);
-    spoken.textContent = `Expert ${e} of layer ${b + 1} is ${out ? "off" : "on"}. ${title.textContent}`;
+    spoken.textContent = `Expert ${e} of layer ${b + 1} is ${out ? "off" : "on"}. ${title.textContent}. ${rule.textContent}`;
   }
   function readWithout(experts) {
     off = experts;

@@ -30,14 +30,7 @@ FIRST = "00_start_here"
 ANCHOR = "run-it-yourself"  # the section on the front page
 # The claim that refutes the belief named on the front page: no guess asks about it, and no clock judges it.
 BELIEF = "10.3"
-FOUND = (
-    "Here each character asks two of eight experts (above: one). Eight in a row ask <b>{:.1f}</b>; by chance, {:.1f}"
-)
-WINDOWS = """
-# without make, as on Windows
-py -m venv .venv
-.venv\\Scripts\\python -m pip install -e ".[lab]"
-.venv\\Scripts\\moe-tutorial lab"""
+FOUND = "Each character asks two of eight experts (above: one). Eight in a row ask <b>{:.1f}</b>; by chance, {:.1f}"
 NO_ADDRESS = "<p>This site was built without an address for that folder: whoever sent you here can give it to you.</p>"
 
 
@@ -107,7 +100,7 @@ def answers(gpt: GPT, text: str) -> list[list[list[int]]]:
 def drawn(gpt: GPT, dare: Dare) -> str:
     """What ``live_gpt.js`` draws of a dare, as HTML that stands still. ``later``: what JavaScript writes by itself."""
     text, asked = dare.text, answers(gpt, dare.text)
-    n, one = letters(dare.right), len(dare.experts) == 1
+    E, n, one = gpt.config.n_experts, letters(dare.right), len(dare.experts) == 1
     opening = f"{'One' if one else 'Two'} of these sixteen experts it cannot do without. "
     opening += "Which? Press it." if one else "Press one of them."
     later = text.find(" ", len(text) // 4) + 1 or len(text)
@@ -116,7 +109,6 @@ def drawn(gpt: GPT, dare: Dare) -> str:
         f'data-mark="{c.translate(MARKS) if c.isspace() else ""}" style="{_dye(e)}">{escape(c)}</span>'
         for i, (c, (e, *_)) in enumerate(zip(text, asked[0], strict=True))
     )
-    E = gpt.config.n_experts
     layers = "".join(
         f'<div class="moe-live-layer"><label><span>Layer {b}</span></label><div>{_tiles(text, experts, E)}</div></div>'
         for b, experts in enumerate(asked, start=1)
@@ -176,12 +168,11 @@ class Run(HtmlDirective):
 def commands(course: str | None) -> str:
     """The commands, and with the course's address also how to fetch it, or to run it in the browser."""
     fetch = f"git clone {course}.git\ncd {course.rsplit('/', 1)[1]}" if course else "# in the folder of the course"
-    lines = [fetch, "make lab    # opens your copy in JupyterLab", WINDOWS]
     places = {"Binder": binder, "Colab": colab} if course else {}
     buttons = "".join(f'<a href="{escape(at(course, FIRST))}">Open in {name}</a>' for name, at in places.items())
-    code = escape("\n".join(lines))
-    block = f'<div class="highlight-sh"><div class="highlight"><pre>{code}</pre></div></div>'
-    return block + (f'<p class="moe-run">{buttons}</p>' if buttons else NO_ADDRESS)
+    code = escape(f"{fetch}\nmake lab    # opens your copy in JupyterLab")
+    more = f'<p class="moe-run">{buttons}</p>' if buttons else NO_ADDRESS
+    return f'<div class="highlight-sh"><div class="highlight"><pre>{code}</pre></div></div>{more}'
 
 
 def link_run(app: Sphinx, doctree: nodes.document) -> None:
