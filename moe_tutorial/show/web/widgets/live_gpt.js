@@ -372,7 +372,8 @@ function render({ model, el: root }) {
     [layer, sent] = [b, undefined];
     notice.textContent = "";
     readWithout(off);
-    spoken.textContent = `Expert ${e} of layer ${b + 1} is ${out ? "off" : "on"}. ${title.textContent}. ${rule.textContent}`;
+    const told = `${title.textContent}. ${rule.textContent}`;
+    spoken.textContent = `Expert ${e} of layer ${b + 1} is ${out ? "off" : "on"}. ${told}`;
   }
   function readWithout(experts) {
     off = experts;
