@@ -235,8 +235,7 @@ function render({ model, el: root }) {
     draw();
   });
   const continuations = continuationsPart();
-  const rule = el("p", { className: "moe-live-rule" });
-  const figure = el("b");
+  const [rule, figure] = [el("p", { className: "moe-live-rule" }), el("b")];
   const next = dares.length > 1 ? [button("Another", { onclick: another })] : [];
   const link = linked ? [quietly("Link", { onclick: copyLink })] : [];
   const theirs = quietly("Show me", { onclick: showSent });
@@ -282,15 +281,10 @@ function render({ model, el: root }) {
   }
   /** Why this expert: the first wrong letter comes after one that it answers. */
   function why([b, e], { right, written }) {
-    const read =
-      text +
-      right.slice(
-        0,
-        [...right].findIndex((c, i) => isWrong(c, written[i])),
-      );
+    const at = [...right].findIndex((c, i) => isWrong(c, written[i]));
+    const read = text + right.slice(0, at);
     const name = NAMES[read.at(-1)] ?? `“${read.at(-1)}”`;
-    const asked = usual(read).at(-1).choices[b].experts.includes(e);
-    if (!asked) return "A wrong letter misleads those after it.";
+    if (!usual(read).at(-1).choices[b].experts.includes(e)) return "A wrong letter misleads those after it.";
     return `Why? With all experts on, this one answers the ${name}. The first wrong letter comes right after it.`;
   }
   function say() {
@@ -302,7 +296,6 @@ function render({ model, el: root }) {
     // With a source, right is what it says, and one expert at a time is off.
     const [falling, fall] = source ? ["is wrong", "are wrong"] : ["changes", "change"];
     const hint = source && tries > 3 && !won ? ` A hint: look in layer ${needed[0][0] + 1}.` : "";
-    const task = source ? "One expert at a time." : "Switch some off.";
     const least = Math.ceil(letters / 2);
     const falls = fell ? `${fell} of ${all} ${fell === 1 ? falling : fall}` : `no letter ${falling}`;
     const outcome = `${broken ? "Broken: w" : "W"}ithout ${names}, ${falls}`;
@@ -314,6 +307,7 @@ function render({ model, el: root }) {
     const heads = [`With all ${inWords(B * E)}`, out.length ? `Without ${names}` : "Without one of them"];
     const remarks = [done() && source ? `✓ as in ${source}` : "", written ? `${broken ? "✗ " : ""}${falls}` : ""];
     continuations.draw(text, right, written, rest ? 0 : until, heads, remarks);
+    const task = source ? "One expert at a time." : "Switch some off.";
     const asks = `${task} It is broken when ${least} of the ${letters} letters that it writes next ${fall}.`;
     const near = fell + 1 < least ? "Not" : "Close, but not";
     const short = `${near} broken: ${least} have to ${source ? "be wrong" : "change"}.`;
@@ -427,12 +421,7 @@ function render({ model, el: root }) {
     if (cell && pointerType === "mouse" && !timer) follows(sentence.cells.indexOf(cell));
   };
   area.onfocus = () => until < Infinity && finish();
-  sentence.label.onclick = (event) => {
-    if (!dare()) return;
-    event.preventDefault();
-    area.focus();
-    area.select(); // what one types takes its place
-  };
+  sentence.label.onclick = () => dare() && setTimeout(() => area.select()); // what one types takes its place
 
   async function copyLink() {
     finish();

@@ -4,14 +4,6 @@
   const only = document.querySelector(".moe-claims-filter select");
   const words = document.querySelector(".moe-claims-filter input");
 
-  function filter() {
-    const asked = words.value.toLowerCase().split(/\s+/);
-    for (const claim of document.querySelectorAll(".moe-claim")) {
-      const text = `${claim.parentNode.firstChild.textContent} ${claim.textContent}`.toLowerCase(); // with its lesson's
-      claim.hidden = !asked.every((word) => text.includes(word));
-    }
-  }
-
   function follow() {
     const named = document.getElementById(location.hash.slice(1));
     if (named?.matches("option")) named.selected = true;
@@ -23,9 +15,16 @@
   }
 
   addEventListener("hashchange", follow);
-  words?.addEventListener("input", filter);
+  words?.addEventListener("input", () => {
+    const asked = words.value.toLowerCase().split(/\s+/);
+    for (const claim of document.querySelectorAll(".moe-claim")) {
+      const text = `${claim.parentNode.firstChild.textContent} ${claim.textContent}`.toLowerCase(); // with its lesson's
+      claim.hidden = !asked.every((word) => text.includes(word));
+    }
+  });
   only?.addEventListener("change", () => history.replaceState(history.state, "", `#${only.selectedOptions[0].id}`));
   const grown = new ResizeObserver(follow); // widgets above the claim are mounted late, and move it
   grown.observe(document.body);
-  for (const event of ["wheel", "pointerdown", "keydown", "change"]) addEventListener(event, () => grown.disconnect());
+  for (const event of ["wheel", "pointerdown", "keydown", "input", "change"])
+    addEventListener(event, () => grown.disconnect());
 })();
