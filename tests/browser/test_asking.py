@@ -105,6 +105,7 @@ def test_a_browser_that_keeps_nothing_is_said_and_the_page_works_all_the_same(vi
     lock(page)
     expect(card(page, "Guess first")).to_contain_text("this browser keeps nothing for it")
     expect(card(page, "Your guess, answered")).to_contain_text("You said: 30 of 60. The answer: 60 of 60.")
+    expect(card(page, "Your guess, answered")).to_contain_text("Not this time. 30 off.")
     page.get_by_label("that").check()
     page.get_by_role("button", name="Check").first.click()
     expect(card(page, "Your score card").locator("tfoot")).to_contain_text("1 far off1 of 4 right")

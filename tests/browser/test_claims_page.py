@@ -29,6 +29,13 @@ def test_every_claim_is_there_and_the_menu_keeps_some(open_page, claims):
         page.get_by_label("Show").select_option(choice)
         page.reload()  # the address keeps the choice
         assert shown(page) == ids(claims, **{kept: True}) != []
+    page.get_by_label("Show").select_option("all claims")
+    page.get_by_label("with the words").fill("07 SWITCH")  # in a claim, or in its lesson's title
+    found = page.locator(".moe-claim:visible")
+    assert 0 < found.count() == found.filter(has_text="switch").count() < len(claims)
+    assert page.locator(".moe-claims:visible").count() == page.locator(".moe-claims").filter(has=found).count()
+    page.get_by_label("with the words").fill("zzzz")
+    assert shown(page) == []
     assert page.wrong == []
 
 

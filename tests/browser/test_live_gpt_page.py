@@ -61,6 +61,10 @@ def score(page):
     return " ".join(page.locator(".moe-live-score p").inner_text().split())
 
 
+def rule(page):
+    return page.locator(".moe-live-rule").inner_text()
+
+
 def title(page):
     return page.locator(".moe-title").inner_text()
 
@@ -136,7 +140,7 @@ def test_one_expert_of_a_layer_stays_on(show):
     page = show(view(), **STILL)
     for e in range(8):
         tile(page, 1, e).click()
-    assert "needs an expert" in score(page)
+    assert "needs an expert" in rule(page)
     assert page.locator("[aria-pressed=false]").count() == 7
 
 
@@ -172,7 +176,7 @@ def test_what_the_model_does_not_know_is_refused_with_a_word(show):
     area.fill("")
     assert status.inner_text() == ""
     assert page.locator(".moe-live-cell, .moe-live-goes p span, .moe-live-lit").count() == 0
-    assert score(page) == ""
+    assert rule(page) == score(page) == ""
     area.fill("a" * 121)
     assert "120" in status.inner_text()
 
@@ -225,7 +229,8 @@ def test_a_dare_is_broken_by_one_expert_alone_and_the_tries_are_counted(show):
         assert rows(page)[1] == written[b, e]
         assert title(page).startswith("Broken") == ((b, e) in broken)
         assert score(page).startswith(says)
-        assert (f"look in layer {one.experts[0][0] + 1}" in score(page)) == (clicks > 1)  # after four tries
+        assert rule(page).startswith("Why?" if (b, e) in broken else ("Not broken", "Close, but not broken"))
+        assert (f"look in layer {one.experts[0][0] + 1}" in rule(page)) == (clicks > 1)  # after four tries
     page.locator("textarea").press_sequentially("!")
     assert "cannot do without" not in title(page)
     assert rows(page)[:2] == (goes_on(f"{TEXT}!"), goes_on(f"{TEXT}!", [(b, e)]))

@@ -22,7 +22,7 @@ def test_the_front_page_is_the_same_without_javascript(open_page):
     drawn = open_page("index.html", reduced_motion="reduce")
     stood = open_page("index.html", java_script_enabled=False)
     drawn.locator(".moe-late[data-mounted]").wait_for()
-    for parts in (".moe-late .moe-title", ".moe-live-cell", ".moe-live-tile", ".moe-live-goes"):
+    for parts in (".moe-late .moe-title", ".moe-live-rule", ".moe-live-cell", ".moe-live-tile", ".moe-live-goes"):
         assert stood.locator(parts).all_inner_texts() == drawn.locator(parts).all_inner_texts() != []
     assert drawn.wrong == []
 

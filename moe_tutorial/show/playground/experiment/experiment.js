@@ -35,6 +35,7 @@ import table from "./experiment.json" with { type: "json" };
  * @property {string} [ask] what to look for
  * @property {{ ask: string, set: Settings, steps: number }} [then] a change to try next, and for how many steps
  * @property {Goal} [goal]
+ * @property {string} [look] where to look after a run that does not reach it
  * @property {string} [score] "steps" or "E": the number to minimise, the steps since the beginning or a setting
  * @property {string[]} [fixed] settings that cannot change in a challenge
  */

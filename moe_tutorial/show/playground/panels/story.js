@@ -106,7 +106,10 @@ export function makeStory(goOn, keepWon) {
         `✓ Reached at step ${figure(won)}. Your score: ${points} ${unit}; fewer is better. The link below replays it.`,
       );
     } else if (step >= steps)
-      set(score, `✗ Not within ${figure(steps - from)} steps. ${stands.join(", ")}. Reset, and try another way.`);
+      set(
+        score,
+        `✗ Not within ${figure(steps - from)} steps. ${stands.join(", ")}. Reset, and look at ${preset.look}.`,
+      );
     else set(score, `${stands.join(", ")}. ${figure(steps - step)} steps are left.`);
   }
   return { node, show, draw, stop: baseline.stop };

@@ -101,7 +101,7 @@ function render({ model, el: root }) {
       for (const { letter, run, select, stamps, answer, node } of cards) {
         const own = board.paid.filter((each) => each[0] === letter);
         stamps.append(...own.slice(stamps.childElementCount).map(stamp));
-        run.textContent = `run: ${name}`;
+        run.replaceChildren("run", el("span", {}, `: ${name}`));
         run.ariaLabel = `run: ${name} on ${letter}`;
         run.disabled = solved || own.includes(`${letter} ${name}`);
         const verdict = board.last[letter];

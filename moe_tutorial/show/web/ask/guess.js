@@ -122,7 +122,8 @@ function render({ model, el: root }) {
     const how = verdict(said, measured, answers);
     if (stored.get().how !== how) stored.put({ said, is: measured, how });
     told.replaceChildren("You said: ", ...prose(inWords(said, answers)), ". The answer: ", is, ".");
-    return [note(VERDICTS[how]), picture, ...why];
+    const off = number && how !== "right" ? ` ${withUnit(+Math.abs(said - measured).toPrecision(3), "")} off.` : "";
+    return [note(VERDICTS[how] + off), picture, ...why];
   }
   function unveil() {
     shown = true;

@@ -235,16 +235,16 @@ function render({ model, el: root }) {
     draw();
   });
   const continuations = continuationsPart();
-  const [figure, unit] = [el("b"), el("span")];
+  const [rule, figure] = [el("p", { className: "moe-live-rule" }), el("b")];
   const next = dares.length > 1 ? [button("Another", { onclick: another })] : [];
   const link = linked ? [quietly("Link", { onclick: copyLink })] : [];
   const theirs = quietly("Show me", { onclick: showSent });
-  const score = el("div", { className: "moe-live-score" }, el("p", {}, figure, " ", unit), theirs, ...next, ...link);
+  const score = el("div", { className: "moe-live-score" }, el("p", {}, figure), theirs, ...next, ...link);
   const notice = el("p", { className: "moe-note", role: "status" });
   const spoken = el("p", { className: "moe-sr", ariaLive: "polite" });
   const head = el("div", { className: "moe-live-head" }, sentence.label, notice, remark);
   const stage = el("div", { className: "moe-live" }, svg, head, sentence.node, experts.node, continuations.node, score);
-  mount(root, kicker, title, stage, spoken);
+  mount(root, kicker, title, rule, stage, spoken);
 
   const usual = startReading(gpt, none);
   let reading = usual; // with the experts that are off
@@ -279,6 +279,14 @@ function render({ model, el: root }) {
     const cannot = `${capital(inWords(needed))} of these ${inWords(B * E)} experts it cannot do without.`;
     return `${cannot} ${needed > 1 ? "Press one of them." : "Which? Press it."}`;
   }
+  /** Why this expert: the first wrong letter comes after one that it answers. */
+  function why([b, e], { right, written }) {
+    const at = [...right].findIndex((c, i) => isWrong(c, written[i]));
+    const read = text + right.slice(0, at);
+    const name = NAMES[read.at(-1)] ?? `“${read.at(-1)}”`;
+    if (!usual(read).at(-1).choices[b].experts.includes(e)) return "A wrong letter misleads those after it.";
+    return `Why? With all experts on, this one answers the ${name}. The first wrong letter comes right after it.`;
+  }
   function say() {
     const { right, written, fell, letters, broken } = seen;
     const out = gone();
@@ -288,24 +296,28 @@ function render({ model, el: root }) {
     // With a source, right is what it says, and one expert at a time is off.
     const [falling, fall] = source ? ["is wrong", "are wrong"] : ["changes", "change"];
     const hint = source && tries > 3 && !won ? ` A hint: look in layer ${needed[0][0] + 1}.` : "";
-    const task = source ? `One expert at a time.${hint}` : "Switch some off.";
+    const least = Math.ceil(letters / 2);
     const falls = fell ? `${fell} of ${all} ${fell === 1 ? falling : fall}` : `no letter ${falling}`;
     const outcome = `${broken ? "Broken: w" : "W"}ithout ${names}, ${falls}`;
     put(title, { textContent: written === undefined ? opening() : outcome });
     put(kicker, { textContent: source ? "A small GPT that has never read this sentence" : settings.title });
     put(sentence.label, { textContent: source ? "Or type a sentence of your own." : "Type into this sentence." });
     put(networks, { hidden: out.length > 0 });
-    put(tint, { textContent: `Number: each letter's expert in layer ${layer + 1}. In a box: its letters.` });
+    put(tint, { textContent: `Below each letter: its expert in layer ${layer + 1}. In a box: its letters.` });
     const heads = [`With all ${inWords(B * E)}`, out.length ? `Without ${names}` : "Without one of them"];
     const remarks = [done() && source ? `✓ as in ${source}` : "", written ? `${broken ? "✗ " : ""}${falls}` : ""];
     continuations.draw(text, right, written, rest ? 0 : until, heads, remarks);
-    const also = fell > 1 ? `A ${source ? "wrong" : "changed"} letter misleads those after it.` : "";
-    const rule = written === undefined || hint ? `${task} It is broken when half of these letters ${fall}.` : also;
+    const task = source ? "One expert at a time." : "Switch some off.";
+    const asks = `${task} It is broken when ${least} of the ${letters} letters that it writes next ${fall}.`;
+    const near = fell + 1 < least ? "Not" : "Close, but not";
+    const short = `${near} broken: ${least} have to ${source ? "be wrong" : "change"}.`;
+    const because = source && broken ? why(out[0], seen) : "A changed letter misleads those after it.";
+    const said = (written === undefined ? asks : broken ? because : short) + hint;
     const [n, by] = sent ? [sent.tries, "Somebody broke it in "] : [tries, won ? "Found in " : ""];
     const found = won ? `: ${who(gone(won)[0])}` : "";
     put(figure, { textContent: n && !refused ? `${by}${n === 1 ? "1 try" : `${n} tries`}${found}.` : "" });
     put(theirs, { hidden: !sent });
-    put(unit, { textContent: refused || (text ? (letters ? rule : "It goes on with spaces alone. Type on.") : "") });
+    put(rule, { textContent: refused || (text ? (letters ? said : "It goes on with spaces alone. Type on.") : "") });
   }
 
   const anew = () => ([rest, until, tries, won, sent, refused] = ["", Infinity, 0, undefined, undefined, ""]);
@@ -354,7 +366,8 @@ function render({ model, el: root }) {
     [layer, sent] = [b, undefined];
     notice.textContent = "";
     readWithout(off);
-    spoken.textContent = `Expert ${e} of layer ${b + 1} is ${out ? "off" : "on"}. ${title.textContent}`;
+    const told = `${title.textContent}. ${rule.textContent}`;
+    spoken.textContent = `Expert ${e} of layer ${b + 1} is ${out ? "off" : "on"}. ${told}`;
   }
   function readWithout(experts) {
     off = experts;
@@ -408,6 +421,7 @@ function render({ model, el: root }) {
     if (cell && pointerType === "mouse" && !timer) follows(sentence.cells.indexOf(cell));
   };
   area.onfocus = () => until < Infinity && finish();
+  sentence.label.onclick = () => dare() && setTimeout(() => area.select()); // what one types takes its place
 
   async function copyLink() {
     finish();

@@ -40,9 +40,9 @@ def draw(app: Sphinx, doctree: nodes.document) -> None:
 
 
 def all_claims(lessons: list[Measured]) -> str:
-    """The page of all claims: summary, a choice of what is shown, by the claims' CSS classes, and list."""
-    figures = summary([claim for lesson in lessons for claim in lesson.claims])
+    """The page of all claims: summary, what is shown, by the claims' CSS classes or by words, and list."""
     which = {"": "all claims", "refutes": "refuted beliefs", "timed": "what depends on the machine"}
     options = "".join(f'<option id="{name or "all"}" value="{name}">{words}</option>' for name, words in which.items())
     show = f'<label class="moe-claims-filter">Show <select autocomplete="off">{options}</select></label>'
-    return figures + show + listed(lessons, in_page=True)
+    show += ' <label class="moe-claims-filter">with the words <input type="search" autocomplete="off"></label>'
+    return summary([claim for lesson in lessons for claim in lesson.claims]) + show + listed(lessons, in_page=True)

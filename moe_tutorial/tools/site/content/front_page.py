@@ -22,7 +22,7 @@ from moe_tutorial.study.systems.cost import distinct_experts
 from moe_tutorial.tools.notebooks.tables import lessons
 from moe_tutorial.tools.site.content.claims import measured
 from moe_tutorial.tools.site.content.lazy_assets import FOLDER, place
-from moe_tutorial.tools.site.content.trained import trained_gpt
+from moe_tutorial.tools.site.content.trained import letters, trained_gpt
 from moe_tutorial.tools.site.repository import binder, colab
 from moe_tutorial.tools.site.repository import repository as course_address
 
@@ -30,7 +30,8 @@ FIRST = "00_start_here"
 ANCHOR = "run-it-yourself"  # the section on the front page
 # The claim that refutes the belief named on the front page: no guess asks about it, and no clock judges it.
 BELIEF = "10.3"
-FOUND = "Eight characters in a row ask <b>{:.1f}</b> of a layer's eight experts, two each; by chance, {:.1f}"
+FOUND = "Each character asks two of eight experts (above: one). Eight in a row ask <b>{:.1f}</b>; by chance, {:.1f}"
+NO_ADDRESS = "<p>This site was built without an address for that folder: whoever sent you here can give it to you.</p>"
 
 
 def to_do(repository: Path) -> Counter[str]:
@@ -99,7 +100,7 @@ def answers(gpt: GPT, text: str) -> list[list[list[int]]]:
 def drawn(gpt: GPT, dare: Dare) -> str:
     """What ``live_gpt.js`` draws of a dare, as HTML that stands still. ``later``: what JavaScript writes by itself."""
     text, asked = dare.text, answers(gpt, dare.text)
-    one = len(dare.experts) == 1
+    E, n, one = gpt.config.n_experts, letters(dare.right), len(dare.experts) == 1
     opening = f"{'One' if one else 'Two'} of these sixteen experts it cannot do without. "
     opening += "Which? Press it." if one else "Press one of them."
     later = text.find(" ", len(text) // 4) + 1 or len(text)
@@ -108,7 +109,6 @@ def drawn(gpt: GPT, dare: Dare) -> str:
         f'data-mark="{c.translate(MARKS) if c.isspace() else ""}" style="{_dye(e)}">{escape(c)}</span>'
         for i, (c, (e, *_)) in enumerate(zip(text, asked[0], strict=True))
     )
-    E = gpt.config.n_experts
     layers = "".join(
         f'<div class="moe-live-layer"><label><span>Layer {b}</span></label><div>{_tiles(text, experts, E)}</div></div>'
         for b, experts in enumerate(asked, start=1)
@@ -117,9 +117,10 @@ def drawn(gpt: GPT, dare: Dare) -> str:
     return (
         '<div class="moe-root"><div class="moe-widget moe-still">'
         '<p class="moe-kicker">A small GPT that has never read this sentence</p>'
-        f'<p class="moe-title moe-live-title">{opening}</p>'
+        f'<p class="moe-title moe-live-title">{opening}</p><p class="moe-live-rule">One expert at a time. It is broken '
+        f"when {(n + 1) // 2} of the {n} letters that it writes next are wrong.</p>"
         '<div class="moe-live"><div class="moe-live-head"><p class="moe-note">In each layer, a router sends '
-        "each character to one of eight small networks, the experts. Number: each letter's expert in layer 1. In a "
+        "each character to one of eight small networks, the experts. Below each letter: its expert in layer 1. In a "
         'box: its letters. Typing takes JavaScript.</p></div><div class="moe-live-line" role="img" '
         f'aria-label="A sentence, and the expert of each character: {escape(said)}">'
         f'<div class="moe-live-cells">{cells}</div></div>'
@@ -165,14 +166,13 @@ class Run(HtmlDirective):
 
 
 def commands(course: str | None) -> str:
-    """The two commands, and with the course's address also how to fetch it, or to run it in the browser."""
-    fetch = f"git clone {course}.git\ncd {course.rsplit('/', 1)[1]}" if course else "# in the course's folder"
-    lines = [fetch, "make lab     # opens your copy in JupyterLab", "make test    # runs every test"]
+    """The commands, and with the course's address also how to fetch it, or to run it in the browser."""
+    fetch = f"git clone {course}.git\ncd {course.rsplit('/', 1)[1]}" if course else "# in the folder of the course"
     places = {"Binder": binder, "Colab": colab} if course else {}
     buttons = "".join(f'<a href="{escape(at(course, FIRST))}">Open in {name}</a>' for name, at in places.items())
-    code = escape("\n".join(lines))
-    block = f'<div class="highlight-sh"><div class="highlight"><pre>{code}</pre></div></div>'
-    return block + (f'<p class="moe-run">{buttons}</p>' if buttons else "")
+    code = escape(f"{fetch}\nmake lab    # opens your copy in JupyterLab")
+    more = f'<p class="moe-run">{buttons}</p>' if buttons else NO_ADDRESS
+    return f'<div class="highlight-sh"><div class="highlight"><pre>{code}</pre></div></div>{more}'
 
 
 def link_run(app: Sphinx, doctree: nodes.document) -> None:

@@ -13,9 +13,9 @@
     note.className = "moe-meaning";
     note.style.marginLeft = "0";
     term.append(note);
-    const { right, bottom } = note.getBoundingClientRect();
+    const { right, height } = note.getBoundingClientRect();
     note.style.marginLeft = `${Math.min(0, document.documentElement.clientWidth - right - 8)}px`;
-    note.classList.toggle("moe-over", bottom > innerHeight);
+    note.classList.toggle("moe-under", term.getBoundingClientRect().top < height + 60); // below the page's header
   }
   for (const term of document.querySelectorAll("a.moe-term")) {
     term.ariaDescription = term.title;
