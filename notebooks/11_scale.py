@@ -1111,8 +1111,35 @@ claim(
 # So far requests came as if by a clock. Now they come at random, and want 100 tokens on average. Does a replica, here of two GPUs, still
 # serve as many?
 
+
 # %% tags=["measure", "nbval-ignore-output"]
 # Simulated: three times 20,000 requests to one replica of the mixture.
+def serve(rate, step_time, seed, n_requests, n_tokens, max_batch):
+    """Seconds from each request's arrival to its last token: continuous batching (Orca, Yu et al. 2022). Requests
+    arrive at random (Poisson), their lengths are geometric. Between steps some leave, and waiting ones join.
+    step_time: requests in the batch -> seconds."""
+    rng = np.random.default_rng(seed)
+    arrivals = rng.exponential(1.0, n_requests).cumsum() / rate
+    left = rng.geometric(1 / n_tokens, n_requests)
+    finishes, running, now, coming = np.zeros(n_requests), [], 0.0, 0
+    while running or coming < n_requests:
+        if not running:
+            now = max(now, arrivals[coming])
+        while (
+            coming < n_requests and len(running) < max_batch and arrivals[coming] <= now
+        ):
+            running.append(coming)
+            coming += 1
+        now += step_time(len(running))
+        left[running] -= 1
+        finishes[[request for request in running if not left[request]]] = now
+        running = [request for request in running if left[request]]
+    return finishes - arrivals
+
+
+alone = serve(0.8, lambda n: 1.0, 0, 200_000, 1, 1).mean() - 1
+print(f"One by one, each a second, 0.8 a second: they wait {alone:.1f} seconds.")
+print(f"The formula for such a queue (M/D/1) says {0.8 / (2 * (1 - 0.8)):.1f}.")
 at_most, room = most(MIXTRAL, 2), together(MIXTRAL, 2)
 lasting = [0, *(takes(MIXTRAL, n, 2) / LENGTH for n in range(1, room + 1))]
 for part in (0.95, 1.0):
@@ -1120,14 +1147,7 @@ for part in (0.95, 1.0):
         f"with {100 * part:.0f} % of what it can serve, seconds in each quarter of a run:"
     )
     for seed in seeds(3):
-        waited = serving.serve(
-            part * at_most,
-            lasting.__getitem__,
-            seed,
-            n_requests=20_000,
-            n_tokens=LENGTH,
-            max_batch=room,
-        )
+        waited = serve(part * at_most, lasting.__getitem__, seed, 20_000, LENGTH, room)
         print(*(f"{quarter.mean():.1f}" for quarter in np.split(waited, 4)))
 
 # %% [markdown]

@@ -8,9 +8,7 @@ from .balance import (
     importance,
     importance_loss,
     load_estimate,
-    load_loss,
     switch_loss,
-    z_loss,
 )
 from .experts import ClampedSwiGLU, Experts
 from .gpt import GPT, GPTConfig
@@ -41,8 +39,6 @@ __all__ = [
     "importance",
     "importance_loss",
     "load_estimate",
-    "load_loss",
     "node_balance_loss",
     "switch_loss",
-    "z_loss",
 ]

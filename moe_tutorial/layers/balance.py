@@ -61,14 +61,6 @@ def load_estimate(routing: Routing) -> Tensor:
     return torch.special.ndtr((routing.logits - to_beat) / std).sum(0)
 
 
-def load_loss(routing: Routing) -> Tensor:
-    """Squared coefficient of variation of the load estimate: a scalar, 0 if it is equal for all, E - 1 if one has all.
-
-    Source: Shazeer et al. 2017 (arXiv:1701.06538), eq. 11 without the factor. Raises as ``load_estimate`` does.
-    """
-    return _cv2(load_estimate(routing))
-
-
 def switch_loss(routing: Routing) -> Tensor:
     """Share of the choices times mean probability, ``E * sum_i f_i P_i``: a scalar, exactly 1 at uniform use for any k.
 
@@ -88,15 +80,6 @@ def switch_loss(routing: Routing) -> Tensor:
     shares = probs / probs.sum(-1, keepdim=True).clamp_min(torch.finfo(probs.dtype).tiny)  # sigmoids can all be 0
     chosen, mean = counts / (T * k), shares.mean(0)
     return probs.shape[-1] * (chosen * mean).sum()
-
-
-def z_loss(routing: Routing) -> Tensor:
-    """Mean over the tokens of ``logsumexp(logits)^2``: a scalar of at least 0. It keeps logits small; no balance loss.
-
-    Source: ST-MoE (arXiv:2202.08906), eq. 5 without the factor. Raises as ``switch_loss`` does.
-    """
-    _check_one_batch(routing)
-    return routing.logits.logsumexp(-1).square().mean()
 
 
 class BiasBalancer:

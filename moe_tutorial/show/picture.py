@@ -5,7 +5,6 @@ import html
 import io
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 
 from matplotlib.figure import Figure
 
@@ -61,21 +60,13 @@ def picture(
     return framed(title, note, "".join(drawings))
 
 
-def table(
-    header: Sequence[str],
-    rows: Mapping[str, Sequence[str]],
-    title: str,
-    note: str = "",
-    *,
-    groups: Mapping[str, int] = MappingProxyType({}),
-) -> Picture:
+def table(header: Sequence[str], rows: Mapping[str, Sequence[str]], title: str, note: str = "") -> Picture:
     """A table in the course's look. A column with a cell of more than 60 characters wraps.
 
     Args:
         header: names of the columns, of which the first holds the rows' names.
         rows: name -> the other cells, as text.
         title, note: as in :func:`picture`.
-        groups: names above the header -> how many columns each spans, from the second column on.
 
     Raises:
         ValueError: a row has more or fewer cells than the header.
@@ -94,11 +85,9 @@ def table(
         + "</tr>"
         for name, cells in rows.items()
     ).replace(" %", "\N{NO-BREAK SPACE}%")
-    above = "".join(f'<th scope="colgroup" colspan="{n}">{html.escape(name)}</th>' for name, n in groups.items())
-    above = f"<tr><td></td>{above}</tr>" if groups else ""
     # An element that scrolls must be focusable by keyboard.
     scroll = f'<div class="moe-scroll" tabindex="0" role="group" aria-label="{html.escape(title)}">'
-    content = f"{scroll}<table><thead>{above}<tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    content = f"{scroll}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     return framed(title, note, content)
 
 

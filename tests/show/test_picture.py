@@ -155,15 +155,6 @@ def test_an_interval_charts_seeds_and_its_rows_colours(width, drawn):
     assert [colors[number] for number in ("1.2", "4.8", "0.0")] == [fails, text, muted]
 
 
-def test_a_tables_columns_stand_in_groups():
-    shown = table(
-        ["", "right", "idle", "a step"], {"a": ["1", "2", "3"]}, "Title", groups={"small & slow": 2, "large": 1}
-    )
-    above, below = re.findall("<tr>(.*?)</tr>", re.search("<thead>(.*)</thead>", shown.html)[1])
-    assert re.findall('colspan="(.)">([^<]*)<', above) == [("2", "small &amp; slow"), ("1", "large")]
-    assert below.count("<th") == 4
-
-
 def test_a_table_escapes_its_words_and_refuses_a_ragged_row():
     shown = table(["", "a < b"], {"one & two": ["3"]}, "Title", "note")
     assert '<th scope="col">a &lt; b</th>' in shown.html

@@ -1,4 +1,4 @@
-"""``detective("14.suspects", rounds, probes, does, why)``: find out what is wrong with several mixtures, by priced probes.
+"""``detective("14.suspects", rounds, probes, does, why)``: find out what is wrong with mixtures, by priced probes.
 
 A round is a dict, letter -> (bug, mixture, its tokens), and a probe a function of a mixture and tokens that returns a
 number, which fails where it is not below ``PASSES``. All probes run on all suspects when the widget is made. What they
