@@ -1066,8 +1066,8 @@ def whole_grid(figure, theme):
                 axes.annotate(around, *at, **after)  # below, or beside
             left += wide
     at = (0.58, 1) if narrow else (0, -1.4)  # the legend
-    axes.text(*at, "ahead of dense large", color=text, size=9, weight="bold")
-    axes.text(at[0], at[1] + 0.5, "behind dense large", color=muted, size=9)
+    axes.text(*at, "ahead of dense large", color=text, size=8, weight="bold")
+    axes.text(at[0], at[1] + 0.5, "behind dense large", color=muted, size=8)
     axes.set_ylim(4.6 + 7 * narrow, -1.7)
 
 
