@@ -193,7 +193,7 @@ guess(
 )
 
 # %% tags=["measure"]
-# Measured: mixture, also with less care, and tree. Stored: the rest.
+# Measured: mixture and tree. Stored: the rest.
 stored = contest.stored()
 data, raw = digits4("standardised"), digits4("raw")
 tuned = {name: contest.best(stored, name) for name in ("mixture", "tree")}
@@ -238,10 +238,6 @@ lead = right["tree"] - right["mixture"]
 in_large = {name: stored[f"{name}, 16 x 128"] for name in LAYERS}
 right_large = {name: np.array(found["right"]) for name, found in in_large.items()}
 large = right_large["tree"] - right_large["mixture"]
-rigs = {  # the mixture gets less care
-    "mixture on raw pixels": trained("mixture", raw)[0],
-    "mixture without its loss": trained("mixture", data, balanced=False)[0],
-}
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
@@ -254,28 +250,51 @@ reveal(
 )
 
 # %% [markdown]
-# **Rig it yourself.** Any comparison can be turned, if one side gets less care. In the mixture's brackets, write `raw` for `data` (pixels as
-# they are, not standardised), or add `balanced=False` (no Switch loss). Which of the two turns it by itself? Then be fair again: write the
-# same in the tree's brackets. Who leads now?
+# ## Less care for one side
+#
+# Any comparison can be turned by giving one side less care. We do it to the mixture in two ways: its images are **raw pixels**, not
+# standardised; or it trains with **no Switch loss**. The tree keeps all its care.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+guess(
+    "13.rigged",
+    "Only the mixture gets less care, in one way or the other. After which of the two is the tree ahead, by our rule?",
+    choices=["raw pixels", "no Switch loss", "each of them", "neither"],
+)
+
+# %% tags=["measure"]
+# Measured: the tree's lead if only the mixture gets less care, and if both do.
+no_care = {"raw pixels": (raw, {}), "no Switch loss": (data, {"balanced": False})}
+unfair, both = {}, {}
+for how, (images, options) in no_care.items():
+    less_care = trained("mixture", images, **options)[0]
+    unfair[how] = right["tree"] - less_care
+    both[how] = trained("tree", images, **options)[0] - less_care
+
+# %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
+turned = [how for how, found in unfair.items() if judge(found) == "ahead"]
+fair_again = [
+    f"If both are on raw pixels, it is {judge(both['raw pixels'])}",
+    f"if both train without their losses, {judge(both['no Switch loss'])}",
+]
+reveal(
+    "13.rigged",
+    "each of them" if len(turned) == 2 else next(iter(turned), "neither"),
+    says=f"The tree's lead, if only the mixture is on raw pixels: {judged(unfair['raw pixels'])}. If only the mixture has no loss: "
+    f"{judge(unfair['no Switch loss'])}.\n\nNow the same for both. {', and '.join(fair_again)}.",
+)
+
+# %% [markdown]
+# Try your own: in the brackets, write `raw` for `data`, or add `balanced=False` (no balance loss).
+
+# %% tags=["nbval-ignore-output", "13.improvement"]
 # Both get the same care. Change what is in the brackets.
 rigged = trained("tree", data)[0] - trained("mixture", data)[0]
 print("The tree's lead, in points:", judged(rigged))
 
-# %% tags=["measure", "nbval-ignore-output"]
-# Measured: each of the two by itself, and the same for both layers.
-on_raw, no_loss = rigs.values()
-leads = {name: right["tree"] - less_care for name, less_care in rigs.items()}
-leads["both on raw pixels"] = trained("tree", raw)[0] - on_raw
-leads["both without their losses"] = trained("tree", data, balanced=False)[0] - no_loss
-for name, found in leads.items():
-    print(f"{name:28}{judged(found)}")
-fair = judge(leads["both without their losses"])
-still = "still" if fair == "behind" else "not"
-print(f"Without both losses, the mixture is {still} clearly ahead.")
-
-# %% tags=["measure"]
+# %% tags=["measure", "13.improvement"]
 # Claim 13.1. Its control is a case in which its rule has to say no.
 claim(
     "13.1",
@@ -283,7 +302,7 @@ claim(
     quantity="the tree's lead in accuracy (points)",
     measured=lead,
     holds=below(-0.25),
-    control=right["tree"] - rigs["mixture on raw pixels"],
+    control=unfair["raw pixels"],
     control_is="only the mixture's images are raw pixels",
 )
 
@@ -327,6 +346,7 @@ more = sum(estimate(added).low > 0 for added in by_rate)
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
 calm = balanced["mixture"].mean()
+needless = not fewer and calm < np.mean(noise)
 no_need = (
     "So whether a tree reduces the need for noise cannot be told: here we see none."
 )
@@ -336,7 +356,7 @@ reveal(
     np.mean(noise),
     says=f"Noise changes it by {interval(alone['noise alone'] - alone['no loss'], '+', 0)} points, from {len(noise)} seeds. Of three learning rates that we tried, "
     f"noise leaves clearly more experts idle at {at[more]}, and clearly fewer at {at[fewer]}. With the Switch loss, and no noise, {calm:.0f} % are idle. "
-    f"{no_need if not fewer and calm < np.mean(noise) else 'So noise, too, puts experts to work.'}",
+    f"{no_need if needless else 'So noise, too, puts experts to work.'}",
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -344,10 +364,13 @@ reveal(
 shown = {f"mixture, {how}": numbers for how, numbers in alone.items()}
 shown |= {"mixture, its loss": balanced["mixture"], "tree, no loss": idle["tree"]}
 shown |= {"tree, its loss": balanced["tree"], "path": idle["path"]}
+does_it = max(numbers.max() for numbers in balanced.values()) == 0
+busy = "With its balance loss, every expert and every leaf works"
+busy = busy if does_it else "Even with its balance loss, not all work"
 interval_chart(
     shown,
-    title=f"Idle without a balance loss: {part['mixture']:.0f} % of the experts, {part['tree']:.0f} % of the leaves. With it: {calm:.0f} % and {balanced['tree'].mean():.0f} %",
-    note="Grey: ten seeds, of the mixture without its loss a hundred (a larger dot: several), above them mean and 95 % interval.",
+    title=busy,
+    note="Above: the mean and its 95 % interval. Grey: ten seeds, of the mixture without its loss a hundred. A larger dot: more of them.",
     colors={name: "accent" for name in shown if name.startswith(("tree", "path"))},
     unit="idle, %",
 )
@@ -358,26 +381,29 @@ interval_chart(
 # %% [markdown]
 # ## What a token costs
 #
-# Now the time in use, in the size 16 × 128. A token is $d$ = 256 numbers wide, as in a language model. First we count multiplications. A neuron
-# multiplies $2d$ times: $d$ to read and $d$ to write. A score of a router, or a question of a tree, multiplies $d$ times.
+# Now the time in use, in the size 16 × 128. A token is $d$ = 256 numbers wide, as in a language model. First we count multiplications.
 #
-# **Your turn.** There are `n` experts or leaves of `h` neurons each; `n` is a power of two, and `n.bit_length() - 1` is its logarithm to
-# base 2. Two lines, without biases and gate weights: what do mixture and tree multiply for one token, to choose and to answer?
+# - A neuron reads $d$ numbers and writes $d$: it multiplies $2d$ times.
+# - A score of a router, or a question of a tree, reads $d$ numbers: it multiplies $d$ times.
+#
+# **Your turn.** Three lines: what do mixture, tree and path multiply for one token, to choose and to answer? Mixture and tree have `n`
+# experts or leaves of `h` neurons each. The path layer has `n - 1` nodes. `n` is a power of two, and `levels` says which. Biases and
+# gate weights don't count.
 
 
 # %% tags=["exercise"]
 def multiplications(kind, n, d, h):
     """kind "dense", "mixture", "tree" or "path"
     -> multiplications of one token's answer."""
-    levels = n.bit_length() - 1
+    levels = n.bit_length() - 1  # 4 if n is 16
     if kind == "dense":
         return 2 * d * n * h
-    if kind == "path":  # n - 1 nodes, one of them on each level
-        return 2 * d * levels
     ### BEGIN SOLUTION
-    choose = n if kind == "mixture" else levels
-    return d * choose + 2 * d * h
+    mixture = n * d + h * 2 * d
+    tree = levels * d + h * 2 * d
+    path = levels * 2 * d
     ### END SOLUTION
+    return {"mixture": mixture, "tree": tree, "path": path}[kind]
 
 
 # %%
@@ -393,8 +419,8 @@ for name, (kind, n) in SHAPES.items():
 # %% [markdown]
 # ## “Quicker inference”
 #
-# Now the clock. Each layer answers one token, in a few lines of plain PyTorch (folded below), on one thread. The tree asks one question
-# after the other, as you counted. Each call asks another copy of the layer, so that its weights come mostly from memory (lesson 10),
+# Now the clock. Each layer answers one token, in a few lines of plain PyTorch (folded below), on one thread. The tree asks its questions
+# one by one, as you counted. Each call asks another copy of the layer, so that its weights come mostly from memory (lesson 10),
 # as in a model with many layers. A machine's speed changes from minute to minute, so compare only times of one run.
 
 # %% tags=["guess", "nbval-ignore-output"]
@@ -427,6 +453,15 @@ def ask_tree(x, questions, biases, w_in, b_in, w_out, b_out):
         score = questions[node] @ x + biases[node]
         node = 2 * node + 1 + (score.item() >= 0)
     e = node - len(questions)
+    return answer(x, w_in[e], b_in[e], w_out[e], b_out[e])
+
+
+def ask_at_once(x, questions, biases, w_in, b_in, w_out, b_out):
+    """All questions in one call, a walk over their scores, then one leaf."""
+    node, said = 0, (questions @ x + biases).tolist()  # plain numbers
+    while node < len(said):
+        node = 2 * node + 1 + (said[node] >= 0)
+    e = node - len(said)
     return answer(x, w_in[e], b_in[e], w_out[e], b_out[e])
 
 
@@ -506,11 +541,14 @@ partly = ("mixture", "tree", "path")
 copies = {name: 192 if name.startswith(partly) else 48 for name in builds}  # MB
 layers = {n: beyond_cache(build, copies[n] * 2**20) for n, build in builds.items()}
 for_one = {name: [ForOne(layer) for layer in layers[name]] for name in LAYERS}
+for_one["tree, at once"] = [ForOne(layer, ask_at_once) for layer in layers["tree"]]
 for x in torch.randn(20, 1, D):
     for name, asked in for_one.items():
-        y = layers[name][0].eval()(x)
+        y = layers[name.partition(",")[0]][0].eval()(x)
         y = y[0] if isinstance(y, tuple) else y
         assert torch.allclose(asked[0](x), y, atol=1e-5)
+for_one |= {f"{name}, cached": for_one[name][:1] for name in LAYERS}  # one copy alone
+for_one["scores"] = [ForOne(layer, scores) for layer in layers["mixture"]]
 
 
 def answering(n_tokens, of, width=D):
@@ -546,7 +584,8 @@ def training(n_tokens):
     return time_side_by_side(steps, 10, seconds=0.01)
 
 
-took = {1: answering(1, for_one), 512: answering(512, layers), "step": training(512)}
+took = {512: answering(512, layers), "step": training(512)}
+took[1] = answering(1, layers | for_one)
 
 
 def times_as_long(what, one, other):
@@ -562,13 +601,13 @@ def of_turns(ratios):
 def in_words(others, its, other):
     """How fast or slow beside another, by the turns' ratios: their median, and the verdict on its interval within a tenth."""
     low, middle, high = of_turns(others / its)
-    words = {"ahead": f"{middle:.1f} times as fast as {other}"}
-    words["alike"] = f"about as fast as {other}"
-    words["behind"] = f"{1 / middle:.1f} times as slow as {other}"
-    side = "a little faster than" if low > 1 else "a little slower than"
-    side = side if not low <= 1 <= high else "neither clearly faster nor slower than"
-    unsettled = f"{side} {other} ({low:.2f} to {high:.2f} times as fast)"
-    return words.get(verdict(low - 1, high - 1, 0.1), unsettled)
+    words = {"ahead": f"ahead of {other} ({middle:.1f} times as fast)"}
+    words["behind"] = f"behind {other} ({1 / middle:.1f} times its time)"
+    words["alike"] = f"as fast as {other} (alike)"
+    words["unsettled"] = (
+        f"unsettled beside {other} ({low:.2f} to {high:.2f} times as fast)"
+    )
+    return words[verdict(low - 1, high - 1, 0.1)]
 
 
 # %% tags=["guess", "nbval-ignore-output"]
@@ -592,8 +631,8 @@ def beside_both(times, tree="tree"):
 reveal(
     "13.token",
     place,
-    says=f"In µs (millionths of a second): {', '.join(f'{name} {micro[name]:.0f}' for name in in_order)}.\n\nThe tree is "
-    f"{beside_both(took[1])}, {beside(took[1], 'mixture')}. (Here the limit is a tenth.)",
+    says=f"It multiplies least of all, and takes {micro['path']:.0f} µs (millionths of a second). The soonest, {in_order[0]}, takes "
+    f"{micro[in_order[0]]:.0f}.\n\nThe tree is {beside_both(took[1])}, {beside(took[1], 'mixture')}. (For times, the limit is a tenth.)",
 )
 
 
@@ -644,8 +683,8 @@ reach = 100 * max(of_turns(took[1][n])[2] / of_turns(took[1][n])[1] - 1 for n in
 picture(
     drawn(ways, "µs a token", [1, 10, 100, 1000]),
     title=f"The path layer: {100 * of_large['path']:.1f} % of dense large's multiplications, {100 * path_time:.0f} % of its time",
-    note="The further left, the sooner. Count: the time that each would take if only multiplications took time, as long as in dense large. "
-    f"Clock: the median; its 95 % interval reaches at most {reach:.0f} % further.",
+    note="Count: the time if only multiplications took time, as long as in dense large. "
+    f"Clock, in µs: {', '.join(f'{name} {micro[name]:.0f}' for name in in_order)} (medians; the 95 % intervals reach at most {reach:.0f} % further).",
     alt=f"In µs: {ways}",
     height=270,
 )
@@ -653,8 +692,7 @@ picture(
 # %% [markdown]
 # ## Calls or multiplications?
 #
-# What takes a path layer's time? Take it wider: it multiplies more often, in the same number of calls. (The clock runs once more, so
-# don't compare with the times above.)
+# What takes a path layer's time? Take it wider: it multiplies more often, in the same number of calls.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -666,7 +704,7 @@ guess(
 
 
 # %% tags=["measure"]
-# Measured: the path layer and dense large for one token, in three widths.
+# Measured: the path layer and dense large for one token, in two widths.
 def asked_in(width):
     """A path layer of 11 levels and 2,048 dense neurons, this wide, which answer one token a call."""
     builds = {"path": lambda: PathLayer(width, width, 11)}
@@ -676,113 +714,101 @@ def asked_in(width):
     return {(name, width): in_turn(each, x) for name, each in for_us.items()}
 
 
-WIDTHS = (16, D, 1024)
-asked = asked_in(16) | asked_in(D) | asked_in(1024)
+asked = asked_in(16) | asked_in(1024)
 with torch.inference_mode():
     times = time_side_by_side(asked, 10, seconds=0.01)
 in_widths = {
-    name: [1e6 * np.median(times[name, width]) for width in WIDTHS]
+    name: [1e6 * np.median(times[name, width]) for width in (16, 1024)]
     for name in ("path", LARGE)
 }
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
 longer = {name: found[-1] / found[0] for name, found in in_widths.items()}
-listed = {n: ", ".join(f"{us:,.0f}" for us in found) for n, found in in_widths.items()}
-of_calls = "So most of its time goes into calls. " if longer["path"] < 2 else ""
+most = "Most of its time goes into calls, and not into multiplications."
+most = most if longer["path"] < 2 else "So multiplications take a part of its time."
+narrow, wide = in_widths["path"]
 reveal(
     "13.wide",
     max(1, round(longer["path"], 1)),
-    says=f"In widths of 16, {D} and 1,024 numbers, path takes {listed['path']} µs, "
-    f"always in the same number of calls. {of_calls}Dense large, with few calls, takes {listed[LARGE]} µs: {longer[LARGE]:.0f} times as long in the widest as in the narrowest.",
+    says=f"{most} It takes {narrow:.0f} µs if it is 16 wide, and {wide:.0f} if it is 1,024 wide. Dense large, with few calls, takes "
+    f"{longer[LARGE]:.0f} times as long.",
 )
 
 # %% [markdown]
 # ## Fewer calls
 #
-# A mixture's scores are one call of PyTorch. The tree asks question after question, each in calls of its own. There is another way: ask
-# *all* questions in one call, and then walk over their scores, which by then are plain numbers.
-#
-# **Your turn.** Three lines: the scores of all questions as a list (by `.tolist()`), and the walk to the leaf.
+# A mixture's scores are one call of PyTorch. The tree asks its questions **one by one**, each in calls of its own. It can also ask them
+# **all at once**, in one call: their scores are then plain numbers, and the walk over them needs no more calls. But of 2,047 questions it
+# then uses only 11.
 
-
-# %% tags=["exercise"]
-def leaf_at_once(x, questions, biases):
-    """x (d,), questions (N, d), biases (N,) -> the number of x's leaf.
-    Right where the score is 0 or more."""
-    node, levels = 0, len(questions).bit_length()
-    ### BEGIN SOLUTION
-    scores = (questions @ x + biases).tolist()
-    for _ in range(levels):
-        node = 2 * node + 1 + (scores[node] >= 0)
-    ### END SOLUTION
-    return node - len(questions)
-
-
-# %%
-leaf_at_once = check("13.leaf_at_once", leaf_at_once)
-
-# %% [markdown]
-# With few leaves, which way is faster? And with many? Think, then move the slider. Its three stops: 16 experts or leaves of 128 neurons,
-# 128 of 32, and 2,048 of 8.
+# %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+guess(
+    "13.at_once",
+    "With 2,048 experts or leaves of 8 neurons each: which answers one token soonest, by more than a tenth?",
+    choices=["the mixture", "the tree, one by one", "the tree, all at once", "none"],
+)
 
 # %% tags=["measure"]
 # Measured: one token, from 16 large experts or leaves to 2,048 small ones.
 SIZES = {16: 128, 128: 32, 2048: 8}  # how many -> neurons of each
-WAYS = {"mixture": "mixture", "tree": "one by one", "tree, at once": "your way"}
-
-
-def ask_at_once(x, questions, biases, *leaves):
-    """All questions in one call of PyTorch, by your function, then one leaf."""
-    e = leaf_at_once(x, questions, biases)
-    return answer(x, *(weights[e] for weights in leaves))
-
-
-def ways_of(mixture, tree):
-    """All scores alone, a whole mixture, and a tree asked in two ways, for one token."""
-    asked = {"mixture": [ForOne(layer) for layer in mixture]}
-    asked["scores"] = [ForOne(layer, scores) for layer in mixture]
-    asked["tree"] = [ForOne(layer) for layer in tree]
-    asked["tree, at once"] = [ForOne(layer, ask_at_once) for layer in tree]
-    return asked
+WAYS = {"mixture": "mixture", "tree": "one by one", "tree, at once": "all at once"}
 
 
 def one_token(n, h):
     """Times for n experts or leaves of h neurons."""
     mixture = beyond_cache(lambda: MixtureOfExperts(D, h, n, 1, **GELU))
     tree = beyond_cache(lambda: FastFeedForward(D, D, n.bit_length() - 1, h, **GELU))
-    return answering(1, ways_of(mixture, tree) | {"tree, compiled": tree})
+    asked = {
+        "mixture": [ForOne(layer) for layer in mixture],
+        "scores": [ForOne(layer, scores) for layer in mixture],
+        "tree": [ForOne(layer) for layer in tree],
+        "tree, at once": [ForOne(layer, ask_at_once) for layer in tree],
+    }
+    return answering(1, asked | {"tree, compiled": tree})
 
 
-for_one |= ways_of(layers["mixture"], layers["tree"])
-cached = {f"{name}, cached": for_one[name][:1] for name in LAYERS}  # one copy alone
-took[1] = answering(1, layers | for_one | cached)
 by_size = {N: took[1]} | {n: one_token(n, h) for n, h in SIZES.items() if n != N}
+takes = {
+    n: {way: 1e6 * np.median(of[name]) for name, way in WAYS.items()}
+    for n, of in by_size.items()
+}
+
+# %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
+many = by_size[2048]
+soonest, second, _ = sorted(WAYS, key=lambda name: np.median(many[name]))
+clear = of_turns(many[second] / many[soonest])[0] > 1.1
+named = {"tree": "the tree, one by one", "tree, at once": "the tree, all at once"}
+reveal(
+    "13.at_once",
+    named.get(soonest, "the mixture") if clear else "none",
+    says=f"All at once, the tree is {in_words(many['tree'], many['tree, at once'], 'one by one')}. In µs: mixture {takes[2048]['mixture']:.0f}, "
+    f"one by one {takes[2048]['one by one']:.0f}, all at once {takes[2048]['all at once']:.0f}.",
+)
+
+# %% [markdown]
+# And with fewer, larger experts or leaves?
 
 
 # %% tags=["draw", "nbval-ignore-output"]
 # A slider: more and smaller experts, or leaves.
-slowest = max(1e6 * np.median(of[name]) for of in by_size.values() for name in WAYS)
-
-
 def ways(n):
-    of = by_size[n]
-    ratios = {way: np.median(of[name] / of["mixture"]) for name, way in WAYS.items()}
-    takes = {way: 1e6 * np.median(of["mixture"]) * r for way, r in ratios.items()}
     faster = {
-        way: in_words(of["mixture"], of[name], "the mixture")
+        way: in_words(by_size[n]["mixture"], by_size[n][name], "the mixture")
         for name, way in WAYS.items()
     }
     return message(
-        f"{n:,} leaves: your way is {in_words(of['tree'], of['tree, at once'], 'one by one')}",
-        f"One by one, the tree asks {n.bit_length() - 1} questions, and is {faster['one by one']}. In your way it asks all {n - 1:,} in one "
-        f"call, and is {faster['your way']}.",
+        f"{n:,} leaves of {SIZES[n]} neurons: all at once is {in_words(by_size[n]['tree'], by_size[n]['tree, at once'], 'one by one')}",
+        f"One by one, the tree asks {n.bit_length() - 1} questions, and is {faster['one by one']}. All at once, it asks {n - 1:,}, and is "
+        f"{faster['all at once']}.",
     ) + bars(
-        takes,
+        takes[n],
         "µs a token",
-        ["your way"],
-        slowest,
-        texts={way: f"{us:.0f} µs" for way, us in takes.items()},
+        ["one by one", "all at once"],
+        max(us for of in takes.values() for us in of.values()),
+        texts={way: f"{us:.0f} µs" for way, us in takes[n].items()},
     )
 
 
@@ -835,15 +861,15 @@ runs = [
 spent = np.array([[next(run).seconds for run in runs] for _ in range(11)])
 a_step = dict(zip(gpts, 1e3 * np.diff(spent, axis=0).T / 2, strict=True))
 start = torch.zeros(1, 1, dtype=torch.long)
-in_use = deepcopy(gpts)  # each layer asked for one token by the lines above
-for name, gpt in in_use.items():
+asked_one = deepcopy(gpts)  # each layer asked for one token by the lines above
+for name, gpt in asked_one.items():
     for block in gpt.blocks:
         ask = ask_at_once if name == "tree" else None
         block.feed_forward = ForOne(block.feed_forward, ask)
     same = (g.generate(start, 20, temperature=0) for g in (gpt, gpts[name]))
     assert torch.equal(*same)
 writing = time_side_by_side(
-    {n: lambda g=g: g.generate(start, 40) for n, g in in_use.items()}, 30, seconds=0
+    {n: lambda g=g: g.generate(start, 40) for n, g in asked_one.items()}, 30, seconds=0
 )
 slower = {n: np.median(times / a_step["dense small"]) for n, times in a_step.items()}
 
@@ -861,20 +887,23 @@ meanwhile = in_that_time("dense small")
 nats = {name: numbers.mean() for name, numbers in loss.items()}
 # By the verdict on the trees' loss less dense small's: a lower loss is better.
 better = {"ahead": "dense small", "behind": "the trees"}
-steps_beside = []
-for other in (SMALL, LARGE):
-    low, times, high = of_turns(a_step["tree"] / a_step[other])
-    steps_beside.append(f"{times:.1f} times {other}’s ({low:.1f} to {high:.1f})")
+step = {other: of_turns(a_step["tree"] / a_step[other]) for other in (SMALL, LARGE)}
 per_second = {n: 40 / np.median(times) for n, times in writing.items()}
-steps_beside = f"a step takes {' and '.join(steps_beside)}"
-won = of_turns(writing[LARGE] / writing["tree"])[0] > 1.1
-little = "So the whole GPT is not clearly faster with trees than with dense large."
+in_use = {
+    "ahead": "writes faster than",
+    "alike": "writes as fast as",
+    "behind": "writes slower than",
+    "unsettled": "does not write clearly faster or slower than",
+}
+low, _, high = of_turns(writing[LARGE] / writing["tree"])
+in_use = in_use[verdict(low - 1, high - 1, 0.1)]
 reveal(
     "13.same_time",
     better.get(judge(loss["tree"] - meanwhile, 0.01), "neither clearly"),
-    says=f"In that time dense small takes {400 * slower['tree']:,.0f} steps. It comes to a test loss of "
-    f"{meanwhile.mean():.2f} nats, the trees to {nats['tree']:.2f}. With trees, {steps_beside}.\n\nIn use, the GPT with trees writes "
-    f"{per_second['tree']:,.0f} characters a second, with dense large {per_second[LARGE]:,.0f} and with dense small {per_second[SMALL]:,.0f}: {beside_both(writing)}. {'' if won else little}",
+    says=f"After that time dense small has a test loss of {meanwhile.mean():.2f} nats, the trees {nats['tree']:.2f}. A step with trees takes "
+    f"{step[SMALL][1]:.1f} times as long as with dense small, and {step[LARGE][1]:.1f} times as with dense large.\n\nThe GPT with trees "
+    f"{in_use} the one with dense large: in characters a second {per_second['tree']:,.0f} and {per_second[LARGE]:,.0f}. It is "
+    f"{beside(writing, SMALL)}.",
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -913,35 +942,39 @@ curves(
 # %% tags=["draw", "nbval-ignore-output", "13.improvement", "13.idle", "13.token", "13.same_time"]
 # Drawn: sentences, and what was measured.
 with_loss = {n: f"{numbers.mean():.0f} %" for n, numbers in balanced.items()}
+only = (
+    "Only with a balance loss" if does_it else "Not all work even with a balance loss"
+)
+need = "We see no need for it" if needless else "Noise puts experts to work, too"
 table(
     ["sentence", "measured"],
     {
         "1. “An improvement”": [
-            f"In accuracy, the tree's lead over the mixture, in points: {judged(lead)}; in 16 × 128 {judged(large)}"
+            f"In accuracy the tree is, beside the mixture, {judge(lead)} in 8 × 8, and {judge(large)} in 16 × 128"
         ],
         "2. “A balanced distribution”": [
-            f"Idle with a balance loss: tree {with_loss['tree']}, mixture {with_loss['mixture']}. Without: tree {part['tree']:.0f} %, "
-            f"mixture {part['mixture']:.0f} %, path {part['path']:.0f} %"
+            f"{only}. Idle without one: {part['tree']:.0f} % of the leaves, {part['mixture']:.0f} % of the experts. With it: "
+            f"{with_loss['tree']} and {with_loss['mixture']}"
         ],
-        "3. Less “need for artificial noise”": [
-            f"Idle with a balance loss and no noise: tree {with_loss['tree']}, mixture {with_loss['mixture']}. The mixture with noise alone: "
-            f"{np.mean(noise):.0f} %, with neither {np.mean(no_noise):.0f} %"
+        "3. “Reduces the need for artificial noise”": [
+            f"{need}. Idle with its loss and no noise: {with_loss['mixture']}. With noise and no loss: {np.mean(noise):.0f} %, with "
+            f"neither {np.mean(no_noise):.0f} %"
         ],
-        "4. “Similar training time”": [f"In the GPT with trees, {steps_beside}"],
+        "4. “A similar training time”": [
+            f"In a step, the GPT with trees is {beside_both(a_step)}"
+        ],
         "4. “Quicker inference”": [
-            f"For one token, in your way, the tree is {beside_both(took[1], 'tree, at once')}. The GPT with trees is {beside_both(writing)}"
+            f"For one token, a tree, all at once, is {beside_both(took[1], 'tree, at once')}. The whole GPT is {beside_both(writing)}"
         ],
     },
     title="For small layers, in plain code, on one thread",
-    note="2 and 3: in 8 × 8. In brackets: 95 % intervals.",
+    note="2 and 3: in 8 × 8. A range in brackets is a 95 % interval.",
 )
 
 # %% [markdown]
 # ## Which layer would you take?
 #
-# In the end a layer has to stand beside dense large, which needs no router and no tree. *Right* should be high, all else low. By our rule,
-# **bold** is ahead of dense large, grey is behind it, and the rest is neither. In 16 × 128 most experts and leaves are idle, even with their
-# losses: a few of 128 neurons are enough for `digits4`, and we took the setting that gets most right (see *Further*).
+# *Right* should be high, all else low. **Bold** is ahead of dense large, grey is behind it.
 
 # %% tags=["measure"]
 # Counted: each layer's memory, in bytes.
@@ -1032,6 +1065,9 @@ def whole_grid(figure, theme):
                 at = ((0, 0), (0, -5)) if narrow else ((1, 0.45), (2, 0))
                 axes.annotate(around, *at, **after)  # below, or beside
             left += wide
+    at = (0.58, 1) if narrow else (0, -1.4)  # the legend
+    axes.text(*at, "ahead of dense large", color=text, size=8, weight="bold")
+    axes.text(at[0], at[1] + 0.5, "behind dense large", color=muted, size=8)
     axes.set_ylim(4.6 + 7 * narrow, -1.7)
 
 
@@ -1042,8 +1078,8 @@ quicker, more_right = (
 picture(
     whole_grid,
     title=f"Quicker than dense large for one token: {', '.join(quicker) or 'none'}. More right in 8 × 8: {', '.join(more_right) or 'none'}",
-    note="±: the farther end of the 95 % interval. Limits: a quarter of a point, a tenth of a time. Right and idle: of digits4, with 64 numbers an image. "
-    "Memory and times: of tokens of 256. For one token the tree is asked in your way. A step of our path layer computes all nodes, which is slow.",
+    note="±: the farther end of the 95 % interval. Memory and times are of tokens 256 wide; for one token, the tree asks all at once, and a step "
+    "of our path layer computes all nodes.",
     alt="; ".join(
         f"{heading}: {', '.join(f'{n} {cell[0]}' for n, cell in cells.items())}"
         for heading, cells in grid.items()
@@ -1052,11 +1088,14 @@ picture(
     narrow_height=520,
 )
 
+# %% [markdown] tags=["13.improvement", "13.idle"]
+# In 16 × 128 we took the setting that gets most right, in which most experts and leaves are idle: see *Busy, or right* in *Further*.
+
 # %% tags=["quiz", "nbval-ignore-output"]
 # Questions: your verdicts, and your choice.
 quiz("13")
 
-# %% [markdown] tags=["13.improvement", "13.idle", "13.token", "13.same_time"]
+# %% [markdown] tags=["13.improvement", "13.idle", "13.token", "13.at_once", "13.same_time"]
 # ## Recap
 #
 # **What we would take.** Dense small first: it is quick, and may be right enough. If it is not, dense large. A mixture is for the case between,
@@ -1173,7 +1212,7 @@ choose_path = check("13.choose_path", choose_path)
 #
 # All times above are of **plain** code, which calls PyTorch step by step. In **compiled** code the whole layer is one machine program.
 # We have it for dense layers and the tree. Our compiled mixture still chooses in plain PyTorch, so mixture and tree meet in plain code.
-# The plain tree asks one question after the other, except in the row *at once*, which is your way.
+# The plain tree asks one question after the other, except in the row *at once*.
 
 # %% tags=["draw", "nbval-ignore-output", "13.token"]
 # Drawn: one token, plain and compiled.
@@ -1203,7 +1242,7 @@ at_once = beside(took[1], "mixture", "tree, at once")
 parts = both_codes({name: 1e6 * np.median(times) for name, times in took[1].items()})
 picture(
     drawn(parts, "µs a token", [10, 100, 1000]),
-    title=f"The tree is {beside(took[1], 'mixture')}; in your way: {at_once}",
+    title=f"The tree is {beside(took[1], 'mixture')}; all at once, {at_once}",
     note=f"The title is of plain code. The tree: {speed(took[1], LARGE)}; {speed(took[1], SMALL)}. With weights from the cache, plain: "
     f"{from_cache(LARGE)}, {from_cache(SMALL)}.",
     alt=f"In µs: {parts}",
@@ -1235,7 +1274,7 @@ claim(
 # more than their answers. The slider above timed one token with 2,048 of 8 neurons, and with 16 of 128. All scores are one matrix
 # product, a single call of PyTorch, which leaves compiling little to gain. So in the claim plain scores stand beside a compiled tree.
 
-# %% tags=["measure"]
+# %% tags=["measure", "13.at_once"]
 # Claim 13.3.
 few, many = by_size[16], by_size[2048]
 claim(

@@ -25,7 +25,7 @@ def interval_chart(
     zero: float | None = None,
 ) -> Picture:
     """One row per condition: the mean as a dot, its 95 % confidence interval as a bar, and below it each seed as a
-    small dot, whose area grows with the number of equal seeds.
+    small dot, whose area grows with the part of the seeds that are equal.
 
     All means are printed with the decimals that the narrowest interval justifies.
 
@@ -56,7 +56,7 @@ def interval_chart(
             color = muted if is_control else look.color(colors.get(name, "text"), theme)
             axes.axhline(place, color=line, linewidth=0.8, zorder=0)
             near, count = np.unique(np.round(np.divide(each, wide)), return_counts=True)
-            axes.scatter(near * wide, np.full(len(near), place + 0.25), 9 * count, muted, alpha=0.55, linewidths=0)
+            axes.scatter(near * wide, 0 * near + place + 0.25, 90 * count / max(10, len(each)), muted, alpha=0.55, lw=0)
             axes.plot([mean.low, mean.high], [place] * 2, color=color, ls=(0, (2, 1.4)) if is_control else "-", lw=2)
             axes.plot(mean.mean, place, "o", ms=7, color=color, mfc=ground if is_control else color, mew=1.6)
             box = {"facecolor": ground, "linewidth": 0, "pad": 1}  # hides the line behind a number

@@ -42,33 +42,6 @@ def from_one_node_down(x, w_in, b_in, w_out, depth):
     return torch.stack([below(0, token, depth) for token in x])
 
 
-@right("13.leaf_at_once")
-def level_by_level(x, questions, biases):
-    scores, node = torch.mv(questions, x) + biases, 0
-    for _ in range(int(math.log2(len(questions) + 1))):
-        node = 2 * node + (2 if scores[node] >= 0 else 1)
-    return node - len(questions)
-
-
-@right("13.leaf_at_once")
-def by_the_signs(x, questions, biases):
-    said = ["right" if score >= 0 else "left" for score in ((questions * x).sum(1) + biases).tolist()]
-    node = 0
-    while node < len(said):
-        node = 2 * node + {"left": 1, "right": 2}[said[node]]
-    return node - len(said)
-
-
-@right("13.leaf_at_once")
-def by_recursion(x, questions, biases):
-    goes = (x @ questions.T + biases).ge(0).int().tolist()
-
-    def below(node):
-        return node - len(goes) if node >= len(goes) else below(2 * node + 1 + goes[node])
-
-    return below(0)
-
-
 @right("13.multiplications")
 def kind_by_kind(kind, n, d, h):
     if kind == "dense":

@@ -1,4 +1,4 @@
-"""Lesson 13: a tree in which every node on the way answers, what layers multiply, and other ways to ask a tree."""
+"""Lesson 13: a tree in which every node on the way answers, what layers multiply, and a tree as a mixture."""
 
 import torch
 
@@ -61,54 +61,40 @@ def path_layer(ask: Ask) -> None:
     "13.multiplications",
     hints=(
         "To choose, a mixture scores all `n` experts, and a tree asks one question on each of its `levels`: `d` each.",
-        "Then the `h` neurons of one expert or leaf answer, and each multiplies `2 * d` times.",
-        "`d * choose + 2 * d * h`, where `choose` is `n` or `levels`.",
+        "Which numbers does a node on the path need to say where to go, and which to answer? Add both up.",
+        "`n * d + h * 2 * d` for the mixture. The tree has `levels` in place of `n`. The path: `levels` neurons.",
     ),
     mistakes={
-        "A tree asks one question on each level, and not all its nodes.": "else levels => else n - 1",
-        "A tree has no score for each leaf. It asks one question on each level.": "else levels => else n",
-        "A neuron reads d numbers and writes d: it multiplies 2 d times.": "2 * d * h => d * h",
-        "To choose costs, too.": "d * choose + => ",
-        "A score, or a question, multiplies all d numbers of a token.": "d * choose => choose",
-        "That is one level too many: one question finds one of two.": "else levels => else levels + 1",
-        "Of experts and leaves only one answers.": "2 * d * h => 2 * d * n * h",
-        "A score, or a question, writes nothing: it multiplies d times.": "d * choose => 2 * d * choose",
-        "A mixture scores all its `n` experts, and not one on each level.": "choose = n if => choose = levels if",
+        "A tree asks one question on each level, and not all its nodes.": "tree = levels => tree = (n - 1)",
+        "A tree has no score for each leaf. It asks one question on each level.": "tree = levels => tree = n",
+        "A path's node asks with the score with which it answers. It reads the token once.": (
+            "path = levels * 2 * d => path = levels * 3 * d"
+        ),
+        "On a path answers one node of each level, and not all nodes.": "path = levels => path = (n - 1)",
+        "A path's nodes don't only ask: each is a neuron, which also writes d numbers.": (
+            "path = levels * 2 * d => path = levels * d"
+        ),
+        "Of the path layer's nodes each is one neuron: it has no leaves of `h`.": (
+            "path = levels * 2 * d => path = levels * d + h * 2 * d"
+        ),
+        "A neuron reads d numbers and writes d: it multiplies 2 d times.": "h * 2 * d => h * d",
+        "All `h` neurons of an expert or leaf answer.": "h * 2 * d => 2 * d",
+        "To choose costs, too.": "d + h => 0 + h",
+        "A score, or a question, multiplies all d numbers of a token.": "d + h => 1 + h",
+        "That is one level too many: one question finds one of two.": "levels * => (levels + 1) *",
+        "Of experts and leaves only one answers.": "h * 2 * d => n * h * 2 * d",
+        "A score, or a question, writes nothing: it multiplies d times.": "d + h => 2 * d + h",
+        "A mixture scores all its `n` experts, and not one on each level.": "mixture = n => mixture = levels",
     },
 )
 def multiplications(ask: Ask) -> None:
     for kind in ("dense", "mixture", "tree", "path"):
-        for n, d, h in ((8, 5, 3), (1, 7, 4), (2, 3, 10), (64, 10, 6)):
+        for n, d, h in ((8, 5, 4), (1, 7, 4), (2, 3, 10), (64, 10, 7)):
             given = {"kind": kind, "n": n, "d": d, "h": h}
             ask.gives(given, "what is multiplied to choose and to answer")
     tree = {"kind": "tree", "n": 16, "d": 9, "h": 5}
     says = "A tree of twice as many leaves asks one question more."
     ask.follows(tree, tree | {"n": 32}, lambda found: found + 9, says)
-
-
-@checks(
-    "13.leaf_at_once",
-    hints=(
-        "All scores: `questions @ x + biases`, one a node. `.tolist()` makes plain numbers of them.",
-        "Then a step on each level: `for _ in range(levels):`.",
-        "`node = 2 * node + 1 + (scores[node] >= 0)`: True counts as 1.",
-    ),
-    mistakes={
-        "You forget the questions' biases.": " + biases => ",
-        "A score of exactly 0 goes right.": ">= 0 => > 0",
-        "There are `levels` steps, and you take fewer.": "range(levels) => range(levels - 1)",
-    },
-)
-def leaf_at_once(ask: Ask) -> None:
-    questions = torch.tensor([[1.0, 0], [0, 1], [1, -1], [2, 1], [0, -1], [1, 1], [-1, 0]])
-    biases = torch.tensor([0.0, 1, 0.5, -1, 0, -0.5, 2])
-    for n in (1, 3, 7):
-        for x in ([1.0, 0], [-1, 1], [0, 2], [-2, -2], [2, 1], [-3, 0.5], [5, 6], [2, -9], [-1, -2]):
-            given = {"x": torch.tensor(x) * 1.0, "questions": questions[:n], "biases": biases[:n]}
-            ask.gives(given, "the number of the leaf to which the answers lead", where=f"the tree has {n + 1} leaves")
-    for node in range(7):  # one question is turned round, so that each node is met
-        turned = questions * (1 - 2 * (torch.arange(7) == node).float()[:, None])
-        ask.gives(given | {"questions": turned}, "the number of the leaf to which the answers lead")
 
 
 @checks(
