@@ -101,7 +101,7 @@ class BiasInWeights(Router):
 
 
 class OneExpert(MixtureOfExperts):
-    """one expert under every name: `experts[0](x)` for `experts[e](x)`, so expert 0 answers, whoever is chosen.
+    """expert 0 answers all: `experts[0](x)` stands where `experts[e](x)` should, whoever is chosen.
 
     Where one expert should answer, expert 0 does. Once the experts are renumbered, expert 0 is another one.
     """
@@ -111,7 +111,7 @@ class OneExpert(MixtureOfExperts):
 
 
 class ReadsCentred(Router):
-    """router input centred over the batch: what a token is compared with depends on the others.
+    """router input centred: the mean over the batch is subtracted, so a choice depends on the other tokens.
 
     Alone, a token is its own mean, so the router reads zeros.
     """

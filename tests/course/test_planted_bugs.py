@@ -64,7 +64,7 @@ def test_each_bug_is_what_its_name_says(x):
     expected = {
         "bias in the weights": table((probs + good.router.bias).gather(-1, indices), indices),
         "last answer wins": table(weights * (indices == indices.amax(-1, keepdim=True)), indices),
-        "one expert under every name": table(weights, indices).sum(-1, keepdim=True) * torch.eye(E)[0],
+        "expert 0 answers all": table(weights, indices).sum(-1, keepdim=True) * torch.eye(E)[0],
     }
     for bug, by_hand in expected.items():
         torch.testing.assert_close(drawn(bug)(x)[0], answer(good, x, by_hand), msg=lambda m, bug=bug: f"{bug}: {m}")

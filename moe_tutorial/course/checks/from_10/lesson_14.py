@@ -300,7 +300,7 @@ IN_SIGHT = {  # what these probes of the lesson find
         "late tokens dropped",
         "router reads the neighbour",
         "softmax over the tokens",
-        "router input centred over the batch",
+        "router input centred",
     },
     "reordered": {
         "noise in evaluation",
