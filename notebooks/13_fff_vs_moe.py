@@ -287,7 +287,8 @@ turned = [how for how, found in unfair.items() if judge(found) == "ahead"]
 
 def brief(found):
     """A lead's mean and its verdict, in words."""
-    return f"{np.mean(found):+.1f}, {judge(found)}".replace("-", "−")
+    mean = round(np.mean(found), 1) + 0.0  # never -0.0
+    return f"{mean:+.1f}, {judge(found)}".replace("-", "−")
 
 
 reveal(
@@ -853,7 +854,7 @@ parts = both_codes(micro)
 picture(
     drawn(parts, "µs a token", [10, 100, 1000]),
     title=f"Compiled, the tree is {compiled_beside(SMALL)}",
-    note=f"Beside compiled dense large: {compiled_beside(LARGE)}. The plain tree: {beside_both(took[1])}. All at once, plain: "
+    note=f"Compiled, too: {compiled_beside(LARGE)}. The plain tree: {beside_both(took[1])}. All at once, plain: "
     f"{beside_both(took[1], 'tree, at once')}.",
     alt=f"In µs: {parts}",
     height=300,
