@@ -167,7 +167,7 @@ class OtherOrder(Router):
 
 
 class Squared(Router):
-    """weights squared: each weight is the square of what it should be, also in the routing."""
+    """weights squared: each weight is the square of what it should be."""
 
     def forward(self, x: Tensor) -> Routing:
         routing = super().forward(x)

@@ -87,7 +87,7 @@ def published_block(ask: Ask) -> None:
     given = {"x": draw(20, 4, 2), "weights": ByName(weights)}
     for k, norm in ((2, False), (2, True), (1, False), (3, True)):
         given["config"] = {"num_experts_per_tok": k, "norm_topk_prob": norm}
-        ask.gives(given, "the block's answers", where=f"the config is {given['config']}")
+        ask.gives(given, "the block's answers")
     order = [2, 0, 1]
     renamed = {name.format(e): weights[name.format(order[e])] for e, _, name in parts}
     renamed["gate.weight"] = weights["gate.weight"][order]
