@@ -178,13 +178,6 @@ MISTAKES = {
         ".var()\n",
         (BALANCE + "test_every_loss_equals_its_loop",),
     ),
-    "z-loss-not-squared": Mistake(
-        "the z-loss without its square, which pulls logits down for ever",
-        "layers/balance.py",
-        "routing.logits.logsumexp(-1).square().mean()",
-        "routing.logits.logsumexp(-1).mean()",
-        (BALANCE + "test_every_loss_equals_its_loop",),
-    ),
     "bias-update-sign": Mistake(
         "the balancer pushes the busy experts up",
         "layers/balance.py",
