@@ -51,7 +51,13 @@ def board():
     bugs = dict(zip("ABCD", FAILS, strict=True)), dict(zip("ABCD", reversed(FAILS), strict=True))
     rounds = [{letter: (bug, Suspect(bug), ones(2000, 1)) for letter, bug in each.items()} for each in bugs]
     probes = [probe("alone", 7), probe("certain", 1500), probe("twice", 14), stops]
-    return detective("14.suspects", rounds, probes, {}, {"softmax twice": "The second softmax evens out."})
+    return detective(
+        "14.suspects",
+        rounds,
+        probes,
+        {"softmax twice": "A softmax of a softmax."},
+        {"softmax twice": "The second softmax evens out."},
+    )
 
 
 def suspect(page, letter):
@@ -100,6 +106,8 @@ def test_a_run_is_stamped_and_paid_and_a_wrong_verdict_is_answered_by_what_was_r
     expect(page.get_by_role("button", name="run: stops on D")).to_be_disabled()
 
     say(page, A="softmax twice", B="late tokens", C="last wins", D=SOUND)
+    expect(suspect(page, "A").locator("p")).to_have_text("A softmax of a softmax.")
+    expect(suspect(page, "B").locator("p")).to_be_hidden()
     accuse.click()
     expect(told).to_have_text("0 of 4 right: 9,084 tokens, 4 wrong verdicts.")
     expect(page.get_by_label("Verdict on A")).to_be_focused()
@@ -117,11 +125,22 @@ def test_a_run_is_stamped_and_paid_and_a_wrong_verdict_is_answered_by_what_was_r
     reason = suspect(page, "B").locator("p")
     expect(reason).to_have_text("✗ No. late tokens would fail alone, too, and B passed it.")
     say(page, B="softmax twice")
-    expect(reason).to_have_text("")
+    expect(reason).to_have_text("A softmax of a softmax.")
     accuse.click()
     expect(reason).to_have_text("✓ Right. It fails certain, stops. The second softmax evens out.")
     expect(page.get_by_label("Verdict on B")).to_be_disabled()
     expect(told).to_contain_text("1 of 4 right: 9,091 tokens, 4 wrong verdicts.")
+
+
+def test_a_probe_runs_on_all_who_have_not_met_it(visit):
+    page = visit(board(), score_card())
+    run(page, "alone", "B")
+    everyone = page.get_by_role("button", name="run on all")
+    expect(everyone).to_have_text("run on all: 21 tokens")
+    everyone.click()
+    expect(everyone).to_be_hidden()
+    assert [len(stamps(page, letter)) for letter in "ABCD"] == [1, 1, 1, 1]
+    expect(page.locator(".moe-bill")).to_have_text("Bill: 28 tokens")
 
 
 def test_a_solved_board_is_kept_and_counted_at_once_and_there_are_other_suspects(visit):

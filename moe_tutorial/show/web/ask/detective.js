@@ -112,6 +112,7 @@ function render({ model, el: root }) {
         let said = does[board.said[letter]] ?? "";
         if (how === "right") said = `It fails ${failed}. ${secrets.why[verdict] ?? ""}`;
         if (how === "wrong") said = replyTo(secrets, round, letter, verdict, board.paid);
+        answer.hidden = !said;
         answer.replaceChildren(el("b", {}, { right: "✓ Right. ", wrong: "✗ No. ", open: "" }[how]), ...prose(said));
       }
       const due = board.paid.reduce((sum, run) => sum + probes[names.indexOf(run.slice(2))].price, board.wrong * fine);
