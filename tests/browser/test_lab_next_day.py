@@ -57,7 +57,7 @@ def save(page, file):
 
 
 def asked(page):
-    return page.locator(".moe-ask", has_text="In how many of the sixty?")
+    return page.locator("[id='guess-05.sixty']")
 
 
 def see_yesterdays(page):
