@@ -76,6 +76,7 @@ def test_a_challenge_that_is_won_stands_on_the_score_card_and_in_the_workspace(p
     }
 
 
+@pytest.mark.nightly
 def test_a_released_slider_trains_the_learners_layer_again(page, lab):
     run_all(page, lab, "playground.ipynb")
     film = page.locator(".moe-root:has(.moe-plane)")
