@@ -42,6 +42,30 @@ def from_one_node_down(x, w_in, b_in, w_out, depth):
     return torch.stack([below(0, token, depth) for token in x])
 
 
+@right("13.verdict")
+def word_by_word(low, high, limit):
+    if low > limit:
+        return "ahead"
+    if high < -limit:
+        return "behind"
+    return "alike" if max(abs(low), abs(high)) <= limit else "unsettled"
+
+
+@right("13.verdict")
+def by_where_the_ends_lie(low, high, limit):
+    below, above = ((end > limit) - (end < -limit) for end in (low, high))
+    return {(1, 1): "ahead", (-1, -1): "behind", (0, 0): "alike"}.get((below, above), "unsettled")
+
+
+@right("13.verdict")
+def as_tensors(low, high, limit):
+    ends = torch.tensor([low, high])
+    for word, all_of in (("ahead", ends > limit), ("behind", ends < -limit), ("alike", ends.abs() <= limit)):
+        if all_of.all():
+            return word
+    return "unsettled"
+
+
 @right("13.multiplications")
 def kind_by_kind(kind, n, d, h):
     if kind == "dense":

@@ -1,4 +1,4 @@
-"""Lesson 13: a tree in which every node on the way answers, what layers multiply, and a tree as a mixture."""
+"""Lesson 13: a path layer, a verdict on a lead, what layers multiply, and a tree as a mixture."""
 
 import torch
 
@@ -55,6 +55,32 @@ def path_layer(ask: Ask) -> None:
     ask.gives(far, says, where="some scores are -8 or less, where the gelu is rounded to -0")
     doubled = given | {"w_out": 2 * given["w_out"]}
     ask.follows(given, doubled, lambda y: 2 * y, "With twice the output weights, the answers should be twice as large.")
+
+
+@checks(
+    "13.verdict",
+    hints=(
+        "`behind` asks whether the whole interval is below `-limit`: then its upper end is, too. Turn it round.",
+        "`ahead = low > limit`: if the lower end is above the limit, all of the interval is.",
+        "`alike = -limit <= low and high <= limit`: both ends are within the limit.",
+    ),
+    mistakes={
+        "A lead within the limit is too small to care about. Compare with `limit`, not 0.": "low > limit => low > 0",
+        "The whole interval has to be above the limit, its lower end, too.": "low > limit => high > limit",
+        "Alike needs both ends within the limit. An interval that reaches across a limit is unsettled.": (
+            "-limit <= low and high <= limit => not ahead and not behind"
+        ),
+        "A lead a little below 0 is alike, too: the lower end may be as low as `-limit`.": "-limit <= low => 0 <= low",
+        "A lead a little above 0 is alike, too: the upper end may be as high as `limit`.": "high <= limit => high <= 0",
+    },
+    swaps=[("ahead = low > limit", "alike = -limit <= low and high <= limit")],
+)
+def verdict(ask: Ask) -> None:
+    says = "what the whole interval says, beside the limit"
+    for low, high in ((2, 3), (-3, -2), (0.2, 0.6), (-0.6, -0.2), (-0.7, 1.2), (-1.2, 0.5), (-0.2, 2.5), (-2, 2)):
+        ask.gives({"low": low, "high": high, "limit": 1}, says)
+    for low, high in ((0.3, 0.9), (0.1, 0.24), (-0.9, -0.3), (-0.4, -0.1)):
+        ask.gives({"low": low, "high": high, "limit": 0.25}, says)
 
 
 @checks(
