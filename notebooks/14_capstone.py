@@ -12,9 +12,9 @@
 # # 14 Capstone
 #
 # 45 minutes. You leave able to rebuild a published model's mixture from its weights, to test that it answers the same, and to
-# ask a mixture questions that expose its bugs.
+# ask a mixture questions that expose its bugs, one of them your own.
 #
-# Two jobs are left, both from real work with mixtures. First: *here are the weights of a model; compute what it computes.* Second:
+# Two jobs are left, both from real work. First: *here are the weights of a model; compute what it computes.* Second:
 # *something is wrong with this layer; what?* At the end, your exercises become a file of your own.
 
 # %% tags=["setup"]
@@ -201,12 +201,12 @@ picture(
 )
 
 # %% [markdown]
-# The rest you know. The $k$ likeliest experts answer, each weighted by its probability. If `norm_topk_prob` is True, these $k$ weights
-# are first divided by their sum.
+# The rest you know. The $k$ likeliest experts answer, each weighted by its probability. If the config's `norm_topk_prob` is True, these
+# $k$ weights are first divided by their sum.
 #
-# **Your turn.** Seven lines: what the drawing shows, as the config says. `experts` is a list of (gate, up, down). Let every expert read
-# all tokens, and weigh its answer by 0 where a token did not choose it. The silu is `F.silu`. A file stores a matrix as (out, in), so
-# a token meets it as `x @ matrix.T`.
+# **Your turn.** Six lines: what the drawing shows. `experts` is a list of (gate, up, down). Let every expert read all tokens, and weigh
+# its answer by 0 where a token did not choose it. The silu is `F.silu`. A file stores a matrix as (out, in), so a token meets it as
+# `x @ matrix.T`.
 
 
 # %% tags=["exercise"]
@@ -216,11 +216,11 @@ def published_block(x, weights, config):
     names = [f"{name}_proj.weight" for name in ("gate", "up", "down")]
     n_experts = len(weights["gate.weight"])
     experts = [[weights[f"experts.{e}.{n}"] for n in names] for e in range(n_experts)]
+    k, divide = config["num_experts_per_tok"], config["norm_topk_prob"]
     y = torch.zeros_like(x)
     ### BEGIN SOLUTION
-    probs = (x @ weights["gate.weight"].T).softmax(-1)
-    g, chosen = probs.topk(config["num_experts_per_tok"])
-    if config["norm_topk_prob"]:
+    g, chosen = (x @ weights["gate.weight"].T).softmax(-1).topk(k)
+    if divide:
         g = g / g.sum(-1, keepdim=True)
     for e, (gate, up, down) in enumerate(experts):
         answer = (F.silu(x @ gate.T) * (x @ up.T)) @ down.T
@@ -233,9 +233,9 @@ def published_block(x, weights, config):
 published_block = check("14.published_block", published_block)
 
 # %% [markdown]
-# Does your function (on the website: the course's) compute what OLMoE's block computes? We give both the same tokens, and measure the
-# **relative error**: the distance of the two answers, divided by the size of the published one. Two more families, Qwen3-MoE and Mixtral,
-# divide the weights by their sum. Beside each stands a wrong copy: the same function, with `norm_topk_prob` turned round.
+# Does your function (on the website: the course's) compute what the published block computes? Both get the same tokens. We measure the
+# **relative error**: the distance of the two answers, divided by the size of the published one. Qwen3-MoE and Mixtral divide the
+# weights by their sum, OLMoE does not. Beside each stands a wrong copy, with `norm_topk_prob` turned round.
 
 
 # %%
@@ -626,9 +626,8 @@ READY += [certain, single, doubled, reaches_router]
 # %% [markdown]
 # ## The detective
 #
-# The nine mixtures again, untrained, and hidden behind letters. Find the bug of each, and the one that is right. Choose a verdict, and
-# its card says what that bug does; a right one is answered with the reason why the probes fail. One board is enough. *Other suspects*
-# opens two more, whose bugs are in part those of the next section: play them after it.
+# The nine mixtures again, untrained, and hidden behind letters. Find the bug of each, and the one that is right. A card says what the
+# bug that you choose does. One board is enough. (*Other suspects* have bugs of the next section, too: play them after it.)
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: the nine probes and what they ask.
@@ -701,8 +700,8 @@ game
 # %% [markdown]
 # ## Probes on trial
 #
-# The nine probes were written with the eight bugs of the table in mind. A fair trial needs other mistakes. We planted seventeen
-# (*Further* has them all). Here are four of them. Three are always caught, and one passes all nine probes.
+# The nine probes were written with the eight bugs in mind. A fair trial needs other mistakes. We planted seventeen (*Further* has them
+# all). Of these four, three are always caught, and one passes all nine probes.
 
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -719,7 +718,7 @@ table(
 # A guess.
 guess(
     "14.trial",
-    "Which of the four passes all nine probes, in each of ten seeds? Go through the probes: what would each see?",
+    "Which of the four passes all nine probes? Go through them: what would each see?",
     choices=FOUR,
 )
 
@@ -749,8 +748,7 @@ known = [n for n in NOT_MEANT if tried(drawn, [n], READY).any(-1).all()]
 caught = on_mistakes.any(-1).float()  # (mistakes, seeds)
 missed = [m for m, n in zip(MUTANTS, caught.sum(1), strict=True) if n < 10]
 always, never = 17 - len(missed), sum(not row.any() for row in on_mistakes)
-by_each, hits = on_mistakes.all(1).sum(0), on_mistakes.sum((0, 1))
-best = int(by_each.argmax())  # the probe that catches most mistakes in all seeds
+hits = on_mistakes.sum((0, 1))
 (unseen,) = (
     m for m, seen in zip(MUTANTS, caught, strict=True) if m in FOUR and not any(seen)
 )
@@ -761,10 +759,9 @@ reveal(
     "14.trial",
     unseen,
     says="Most probes ask a mixture twice and compare. Both times the weights are squared. In `certain` the weight is 1, and so is its square. `single` takes "
-    "the weight from the routing, in which it is squared already. No probe asks whether a weight is the probability.\n\n"
-    f"Of all seventeen mistakes, {always} are always caught, {len(missed) - never} now and then, and {never} never. "
-    f"`{READY[best].__name__}` alone always catches {by_each[best]}. Another list would give other numbers. (We left out {len(NOT_MEANT)} mistakes that are right in other models: "
-    f"with them, {always + len(known)} of {17 + len(NOT_MEANT)}.)",
+    "the weight from the routing, in which it is squared already.\n\n"
+    f"Of all seventeen mistakes, {always} are always caught, {len(missed) - never} now and then, and {never} never. Another list would give other numbers. "
+    f"(We left out {len(NOT_MEANT)} that are right in other models: with them, {always + len(known)} of {17 + len(NOT_MEANT)} are always caught.)",
 )
 
 # %% tags=["measure"]
@@ -779,38 +776,6 @@ claim(
     control=100 * (1 - on_bugs.any(-1).float().mean(0)),
     control_is="the eight bugs",
     refutes="A layer that passes every probe is right",
-)
-
-# %% tags=["draw", "nbval-ignore-output"]
-# Drawn: which mistake fails which probe.
-ASKED = [*(probe.__name__ for probe in READY), "any of the nine"]
-
-
-def from_most(names, found):
-    """The names, those first which most probes catch, and their shares, with a last column: any of the nine."""
-    found = torch.cat([found, found.any(-1, keepdim=True)], -1).float()
-    rates = found.mean(1)
-    order = (100 * rates[:, -1] + rates[:, :-1].sum(-1)).argsort(descending=True)
-    return [names[i] for i in order], rates[order]
-
-
-def alt_of(names, shares):
-    """What fails which probe, in words."""
-    return "; ".join(
-        f"{name}: {', '.join(p for p, hit in zip(ASKED, share, strict=True) if hit) or 'no probe'}"
-        for name, share in zip(names, shares, strict=True)
-    )
-
-
-found = from_most(list(MUTANTS), on_mistakes)
-idle = [p.__name__ for p, n in zip(READY, hits, strict=True) if not n]
-picture(
-    verdicts(*found, ASKED, turned=55),
-    title=f"Of seventeen mistakes, {always} are always caught, {len(missed) - never} now and then, {never} never",
-    note="● A mixture fails this probe in all of ten seeds, ○ in some. "
-    f"Probes that catch none: {', '.join(idle) or 'none'}.",
-    alt=alt_of(*found),
-    height=450,
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -830,26 +795,22 @@ table(
 )
 
 # %% [markdown]
-# ## A probe of your own
+# ## The tenth probe
 #
-# **Your turn, if you like.** What must hold wherever the five rules do, and no probe asks it yet? A few lines are enough. One
-# idea: does the loss reach every expert that was chosen? At least one mixture with a bug must fail your probe, and right mixtures
-# of this kind must pass. The lines below say what it catches, and whom it accuses.
+# **Your turn.** Choose one of these six mistakes, and write the probe that catches it: one line, 0 if all is well, else more. Right
+# mixtures have to pass. You may use
 #
-# - `y, routing = moe(x)`: the answers, and the routing with `probs`, `indices` (T, k) and `weights`.
-# - `moe.experts(x)` is every expert's answer, (T, E, d_out). `moe.experts.w_out` (E, h, d_out) holds their last matrices.
-# - `torch.autograd.grad(loss, w, materialize_grads=True)`: a tuple with one gradient, 0 where the loss does not arrive.
+# - `routing.probs` (T, E), each token's probabilities, and of its two experts `routing.indices` (T, 2) and `routing.weights` (T, 2)
+# - `moe(x)[0]` (T, d_out), the answers, and `moe.experts(x)` (T, E, d_out), what every expert answers
+# - the weights: `moe.experts.w_in`, `b_in`, `w_out`, `b_out`, and the selection biases `moe.router.bias` (E,).
 
 
-# %% tags=["exercise", "optional"]
+# %% tags=["exercise"]
 def your_probe(moe, x):
     """What must hold -> 0 if it does, else more."""
+    routing = moe(x)[1]
     ### BEGIN SOLUTION
-    y, routing = moe(x)
-    loss, w = y.square().sum(), moe.experts.w_out
-    (gradient,) = torch.autograd.grad(loss, w, materialize_grads=True)
-    reached = gradient.flatten(1).any(-1)  # (E,)
-    return float(not reached[routing.indices].all())
+    return (routing.weights - routing.probs.gather(-1, routing.indices)).norm().item()
     ### END SOLUTION
 
 
@@ -857,7 +818,7 @@ def your_probe(moe, x):
 your_probe = check("14.your_probe", your_probe)
 
 
-# %% tags=["measure", "14.trial"]
+# %% tags=["measure", "nbval-ignore-output", "14.trial"]
 # Measured: your probe, on all bugs and mistakes and on eight kinds of right mixtures.
 V3 = {"gate": "sigmoid_topk", "bias": True, "n_groups": 4, "top_groups": 2}
 KINDS = {
@@ -886,31 +847,24 @@ def right_one(kind, seed):
     return moe.eval(), torch.randn(48, D)
 
 
-def on_trial(probe):
-    """Print which of the mistaken and of the right mixtures fail a probe."""
-    wrong = [*bugs, *MUTANTS]
-    found = [bug for bug in wrong if tried(drawn, [bug], [probe]).all()]
-    new = [m for m in missed if m in found]
-    said = {k: [fails(probe, *right_one(k, s)) for s in seeds(10)] for k in KINDS}
-    ours, others = list(KINDS)[:2], list(KINDS)[2:]
-    if probe.__code__.co_filename.startswith("<the course's"):
-        print("The course's probe: the loss reaches every chosen expert.")
-        print(
-            "(Where the last answer wins, expert 0 is never the last: no loss reaches it.)"
-        )
-    says = f"{probe.__name__} always catches {len(found)} of {len(wrong)} (the eight bugs and the seventeen mistakes): {'; '.join(found)}."
-    print(textwrap.fill(says, 80, break_on_hyphens=False))
-    print(f"among them, not always caught by the nine: {', '.join(new) or 'none'}")
-    for kinds, words in (
-        (ours, "that obey our five rules"),
-        (others, "of other models, which break a rule"),
-    ):
-        failed = [f"{k} ({said[k][0]})" for k in kinds if any(said[k])]
-        says = f"Of {len(kinds)} right mixtures {words}, it fails: {', '.join(failed) or 'none'}."
-        print(textwrap.fill(says, 80, break_on_hyphens=False))
-
-
-on_trial(your_probe)
+wrong = [*bugs, *MUTANTS]
+found = [bug for bug in wrong if tried(drawn, [bug], [your_probe]).all()]
+failed = [
+    k for k in KINDS if any(fails(your_probe, *right_one(k, s)) for s in seeds(10))
+]
+sorts = {
+    f"of the {len(missed)} above": [m for m in missed if m in found],
+    f"of the other {len(wrong) - len(missed)}": [m for m in found if m not in missed],
+    "of the mixtures that obey our rules": [k for k in failed if k in list(KINDS)[:2]],
+    "of other models' mixtures": [k for k in failed if k not in list(KINDS)[:2]],
+}
+table(
+    ["", "your probe accuses"],
+    {words: [", ".join(names) or "none"] for words, names in sorts.items()},
+    title=f"Your probe always catches {len(found)} of {len(wrong)}",
+    note="The first two rows: the eight bugs and the seventeen mistakes, in all of ten seeds. The last two are right mixtures; other models' "
+    "break one of our rules. On the website, it is the course's probe.",
+)
 
 # %% [markdown]
 # ## A file of your own
@@ -1006,9 +960,9 @@ def in_colours(figure, theme):
     for y, row in enumerate(rows):
         for place, character in enumerate(row, len(row.lstrip()) - len(row)):
             color = look.expert_color(next(experts), theme)
-            font = {"family": "monospace", "size": 14}
+            font = {"family": "monospace", "size": 14, "weight": "bold"}
             axes.text(place, y, character, color=color, va="center", **font)
-    key = {"size": 11, "va": "center"}
+    key = {"size": 11, "va": "center", "weight": "bold"}
     axes.text(0, len(rows) + 0.3, "expert", color=look.color("muted", theme), **key)
     for e in range(E):
         color = look.expert_color(e, theme)
@@ -1072,7 +1026,8 @@ score_card()
 # %% [markdown]
 # ## What next?
 #
-# You can build a mixture of experts from nothing, train it, keep its experts at work, and find much of what is wrong with it.
+# You began with a router of a few lines. Now you can build a mixture of experts, train it, keep its experts at work, say when it pays,
+# rebuild a published one, and ask it questions that nobody asked before. Much of what is said about experts you have measured yourself.
 #
 # - **A real checkpoint.** *Further* shows its routing, and puts a file of it into your block.
 # - **The museum.** [Bugs that shipped](museum.ipynb), each in a few lines, with its symptom. Add yours.
@@ -1280,6 +1235,25 @@ claim(
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: which of the eight bugs fails which probe.
+ASKED = [*(probe.__name__ for probe in READY), "any of the nine"]
+
+
+def from_most(names, found):
+    """The names, those first which most probes catch, and their shares, with a last column: any of the nine."""
+    found = torch.cat([found, found.any(-1, keepdim=True)], -1).float()
+    rates = found.mean(1)
+    order = (100 * rates[:, -1] + rates[:, :-1].sum(-1)).argsort(descending=True)
+    return [names[i] for i in order], rates[order]
+
+
+def alt_of(names, shares):
+    """What fails which probe, in words."""
+    return "; ".join(
+        f"{name}: {', '.join(p for p, hit in zip(ASKED, share, strict=True) if hit) or 'no probe'}"
+        for name, share in zip(names, shares, strict=True)
+    )
+
+
 found = from_most(bugs, on_bugs)
 picture(
     verdicts(*found, ASKED, turned=55),
@@ -1287,6 +1261,19 @@ picture(
     note="● A mixture fails this probe in all of ten seeds, ○ in some.",
     alt=alt_of(*found),
     height=270,
+)
+
+# %% tags=["draw", "nbval-ignore-output", "14.trial"]
+# Drawn: which mistake fails which probe.
+found = from_most(list(MUTANTS), on_mistakes)
+idle = [p.__name__ for p, n in zip(READY, hits, strict=True) if not n]
+picture(
+    verdicts(*found, ASKED, turned=55),
+    title=f"Of seventeen mistakes, {always} are always caught, {len(missed) - never} now and then, {never} never",
+    note="● A mixture fails this probe in all of ten seeds, ○ in some. "
+    f"Probes that catch none: {', '.join(idle) or 'none'}.",
+    alt=alt_of(*found),
+    height=450,
 )
 
 # %% [markdown] tags=["14.seen"]

@@ -5,6 +5,7 @@ The answers are those that ``check`` was handed and found right, so it does not 
 
 import builtins
 import sys
+import textwrap
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType
@@ -97,7 +98,9 @@ def write(folder: Path, found: dict[str, tuple[str, str]]) -> list[str]:
     ids: dict[str, list[str]] = {}
     for id, (whose, _) in found.items():
         ids.setdefault(whose, []).append(id)
-    said = [f"✓ {FILE} is in your folder", *(f"    {whose}: {', '.join(those)}" for whose, those in ids.items())]
+    said = [f"✓ {FILE} is in your folder"]
+    for whose, those in ids.items():
+        said += textwrap.wrap(f"    {whose}: {', '.join(those)}", 80, subsequent_indent=" " * 8)
     if path.exists() and path.read_bytes() != content:
         said.append(f"    as it was before: {back_up(path, datetime.now()).relative_to(folder)}")
     write_file(path, content)
