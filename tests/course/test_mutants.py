@@ -46,6 +46,11 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     "14.reaches_router": {
         "loss = moe(x)[0].sum()": "a loss, too",
     },
+    "14.your_probe": {
+        "return (routing.probs.gather(-1, routing.indices) - routing.weights).norm().item()": "has no direction",
+        "return (routing.weights - routing.probs.gather(-1, routing.indices)).norm()": "a tensor of one number, too",
+        "return (routing.weights - routing.probs.gather(1, routing.indices)).norm().item()": LAST,
+    },
 }
 """Exercise -> a mutant's changed line -> why it is right all the same."""
 
