@@ -68,6 +68,7 @@ def setup(app):
 """
 
 
+@pytest.mark.nightly
 def test_a_page_has_buttons_and_loads_nothing_for_them(tmp_path, monkeypatch):
     (tmp_path / "conf.py").write_text(CONFIGURATION)
     cells = [nbformat.v4.new_markdown_cell("# A lesson"), nbformat.v4.new_code_cell("1 + 1")]
