@@ -358,7 +358,7 @@ def gate_weight(kind, logits):
 KINDS = ["probability", "softmax of the chosen", "renormalised", "unscaled"]
 
 # %% [markdown]
-# Which of these weights change when the logits change a little? Say it before you run the cell.
+# Which of these weights change when the logits change a little? Say it before you read on.
 
 # %% tags=["measure"]
 # Measured: the slopes of the four weights.

@@ -769,7 +769,7 @@ reveal(
 # A guess.
 guess(
     "13.at_once",
-    "With 2,048 experts or leaves of 8 neurons each (a cache can hold what is read): which answers one token soonest, by more than a tenth?",
+    "With 2,048 experts or leaves of 8 neurons each (so small that a cache can hold them): which answers one token soonest, by more than a tenth?",
     choices=["the mixture", "the tree, one by one", "the tree, all at once", "none"],
 )
 
@@ -1309,8 +1309,8 @@ claim(
 )
 
 # %% [markdown]
-# On the slider, with plain code on both sides, the lead is far from that, even at 2,048. A compiled tree beside a compiled mixture we
-# have not timed.
+# On the slider, with plain code on both sides, the lead is far from that, even at 2,048. What they take from memory there, we have not
+# timed. Nor have we timed a compiled tree beside a compiled mixture.
 #
 # ### A step of training
 #

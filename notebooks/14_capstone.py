@@ -785,7 +785,7 @@ UNASKED = {
     "selection bias subtracted": "Does a higher bias give an expert more tokens?",
     "activation forgotten": "Are the experts right? The probes trust moe.experts.",
     "hidden bias forgotten": "Are the experts right?",
-    "weights squared": "Is a weight the probability?",
+    "weights squared": "Is each weight of the right size?",
     "logits in bfloat16": "Is each logit exact?",
 }
 table(
@@ -1028,7 +1028,7 @@ score_card()
 # %% [markdown]
 # ## What next?
 #
-# You began with a router of a few lines. Now you can build a mixture of experts, train it, keep its experts at work, say when it pays,
+# You began with single experts. Now you can build a mixture of experts, train it, keep its experts at work, say when it pays,
 # rebuild a published one, and question it until its bugs show. Much of what is said about experts you have measured yourself.
 #
 # - **A real checkpoint.** *Further* shows its routing, and puts a file of it into your block.

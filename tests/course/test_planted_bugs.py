@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from moe_tutorial import study
+from moe_tutorial.course.checks.from_10.lesson_14 import UNSEEN
 from moe_tutorial.course.lesson import Lesson
 from moe_tutorial.course.planted_bugs import MUTANTS, NOT_MEANT, SUSPECTS, suspect
 from moe_tutorial.layers import BiasBalancer, MixtureOfExperts
@@ -127,6 +128,12 @@ def test_no_probe_of_the_lesson_accuses_a_right_mixture_that_has_learned(root):
             exec(re.split(r"\n\n\n(?:for|test) ", cell.source)[0], lesson)
     x, learned = lesson["rules"].x_test[:96], lesson["learned"](SOUND)
     assert not [p.__name__ for n in range(10) for p in lesson["READY"] if not p(learned.one(n).eval(), x) < 1e-3]
+
+
+def test_the_tenth_probe_has_to_catch_one_of_those_that_the_lesson_lists(root):
+    cells = Lesson.read(root / "notebooks/14_capstone.py").cells
+    (listed,) = (cell.source for cell in cells if "UNASKED = {" in cell.source)
+    assert re.findall(r'^    "([^"]+)": ', listed, re.MULTILINE) == UNSEEN
 
 
 def test_another_bug_is_named():

@@ -51,11 +51,11 @@ export const mixtureWords = {
     const { step, now } = frame;
     const { E, gate } = frame.settings;
     const right = `${percent(now.accuracy)} of new points`;
-    const best = most(now.shares);
     const out = frame.knocked.flatMap((gone, e) => (gone ? [e] : [])).join(" and ");
     const even = `Evenly shared, and nobody specialises: ${right} right`;
     if (!step) return "Nobody has learned anything yet";
-    if (out) return `Without expert ${out}, expert ${best} takes ${percent(now.shares[best])}, and ${right} are right`;
+    const largest = percent(Math.max(...now.shares));
+    if (out) return `Without expert ${out}, ${right} are right; the largest share is ${largest}`;
     if (gate === "hash") return now.nmi < 0.15 ? even : `A fixed hash chooses; ${right} come out right`;
     if (starved(frame)) return "The router hears nothing: its gradient is exactly zero";
     if (now.dead >= E / 2) {
