@@ -621,6 +621,12 @@ def of_turns(ratios):
     return np.percentile(ratios, 50 + np.array([-98, 0, 98]) / len(ratios) ** 0.5)
 
 
+def in_micro(times, base):
+    """Name -> µs. By the turns' ratios to one of them, as the machine's speed changes from turn to turn."""
+    unit = 1e6 * np.median(times[base])
+    return {name: unit * np.median(its / times[base]) for name, its in times.items()}
+
+
 def in_words(others, its, other):
     """How fast or slow beside another, by the turns' ratios: their median, and the verdict on its interval within a tenth."""
     low, middle, high = of_turns(others / its)
@@ -634,7 +640,7 @@ def in_words(others, its, other):
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
 LARGE, SMALL = "dense large", "dense small"
-micro = {name: 1e6 * np.median(times) for name, times in took[1].items()}
+micro = in_micro(took[1], SMALL)
 in_order = sorted(LAYERS, key=micro.get)
 
 
@@ -793,10 +799,8 @@ def one_token(n, h):
 
 
 by_size = {N: took[1]} | {n: one_token(n, h) for n, h in SIZES.items() if n != N}
-takes = {
-    n: {way: 1e6 * np.median(of[name]) for name, way in WAYS.items()}
-    for n, of in by_size.items()
-}
+takes = {n: in_micro(of, "mixture") for n, of in by_size.items()}
+takes = {n: {WAYS[name]: us[name] for name in WAYS} for n, us in takes.items()}
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
@@ -805,7 +809,7 @@ soonest, second, _ = sorted(WAYS, key=lambda name: np.median(many[name]))
 clear = of_turns(many[second] / many[soonest])[0] > 1.1
 
 
-def in_micro(n):
+def each_way(n):
     """The µs of each way, in words."""
     return ", ".join(f"{way} {us:.0f}" for way, us in takes[n].items())
 
@@ -814,8 +818,8 @@ named = {"tree": "the tree, one by one", "tree, at once": "the tree, all at once
 reveal(
     "13.at_once",
     named.get(soonest, "the mixture") if clear else "none",
-    says=f"All at once, the tree is {in_words(many['tree'], many['tree, at once'], 'one by one')}. In µs: {in_micro(2048)}.\n\n"
-    f"With 16 of 128 neurons each: {in_micro(16)}.",
+    says=f"All at once, the tree is {in_words(many['tree'], many['tree, at once'], 'one by one')}. In µs: {each_way(2048)}.\n\n"
+    f"With 16 of 128 neurons each: {each_way(16)}.",
 )
 
 # %% [markdown]
@@ -1036,9 +1040,10 @@ def whole_grid(figure, theme):
         left, down = 0.15 if narrow else 0.18, 7 * block * narrow
         if not narrow:
             left += block * (2 * wide + 0.025)
-        axes.text(left, down - 1.4, size, color=text, size=11, weight="bold")
+        top = down - 1.4 - 0.4 * narrow  # of three lines of headings
+        axes.text(left, top, size, color=text, size=11, weight="bold")
         end = left + len(columns) * wide - 0.02
-        axes.plot((left, end), [down - 1.3] * 2, color=line, lw=1)
+        axes.plot((left, end), [top + 0.1] * 2, color=line, lw=1)
         for row, name in enumerate(LAYERS):
             words = name.replace(" ", breaks)
             color = accent if name in ("tree", "path") else muted
@@ -1063,7 +1068,7 @@ def whole_grid(figure, theme):
                 at = ((0, 0), (0, -5)) if narrow else ((1, 0.45), (2, 0))
                 axes.annotate(around, *at, **after)  # below, or beside
             left += wide
-    axes.set_ylim(4.6 + 7 * narrow, -1.7)
+    axes.set_ylim(4.6 + 7 * narrow, -1.7 - 0.4 * narrow)
 
 
 quicker, more_right = (
