@@ -1037,10 +1037,10 @@ def whole_grid(figure, theme):
     for block, size in enumerate(["8 × 8", "16 × 128"]):
         columns = {h: cells for h, cells in grid.items() if h.startswith(size)}
         wide = (0.2 if len(columns) < 3 else 0.145) if narrow else 0.099
-        left, down = 0.15 if narrow else 0.18, 7 * block * narrow
+        left, down = 0.15 if narrow else 0.18, 8 * block * narrow
         if not narrow:
             left += block * (2 * wide + 0.025)
-        top = down - 1.4 - 0.4 * narrow  # of three lines of headings
+        top = down - 1.4 - 0.75 * narrow  # of three lines of headings
         axes.text(left, top, size, color=text, size=11, weight="bold")
         end = left + len(columns) * wide - 0.02
         axes.plot((left, end), [top + 0.1] * 2, color=line, lw=1)
@@ -1068,7 +1068,7 @@ def whole_grid(figure, theme):
                 at = ((0, 0), (0, -5)) if narrow else ((1, 0.45), (2, 0))
                 axes.annotate(around, *at, **after)  # below, or beside
             left += wide
-    axes.set_ylim(4.6 + 7 * narrow, -1.7 - 0.4 * narrow)
+    axes.set_ylim(4.6 + 8 * narrow, -1.7 - 0.75 * narrow)
 
 
 quicker, more_right = (
@@ -1086,7 +1086,7 @@ picture(
         for heading, cells in grid.items()
     ).replace("\n", " "),
     height=250,
-    narrow_height=520,
+    narrow_height=590,
 )
 
 # %% [markdown] tags=["13.improvement", "13.idle"]

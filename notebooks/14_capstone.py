@@ -864,7 +864,7 @@ table(
     {words: [", ".join(names) or "none"] for words, names in sorts.items()},
     title=f"Your probe always catches {len(found)} of {len(wrong)}",
     note="The first two rows: the eight bugs and the seventeen mistakes, in all of ten seeds. The last two are right mixtures; other models' "
-    "break one of our rules. On the website, it is the course's probe.",
+    "break one of our rules. Where yours is not right yet, and on the website, it is the course's.",
 )
 
 # %% [markdown]
