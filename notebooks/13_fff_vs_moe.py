@@ -370,14 +370,10 @@ fewer = sum(estimate(added).high < 0 for added in by_rate)
 calm = balanced["mixture"].mean()
 needless = not fewer and calm < np.mean(noise)
 no_need = "So noise is not needed here, and whether a tree reduces the need for it cannot be told."
-adds = [
-    f"{interval(n, '+', 0)} at {r:g}"
-    for r, n in zip(contest.RATES, by_rate, strict=True)
-]
 reveal(
     "13.idle",
     np.mean(noise),
-    says=f"At three learning rates, noise changes the idle part, in points, by {'; '.join(adds)}. (Ours is {own:g}.) With the Switch loss, and no noise, {calm:.0f} % are idle.\n\n"
+    says=f"Of three learning rates, noise makes the idle part smaller at {fewer or 'none'}. (Ours is {own:g}.) With the Switch loss, and no noise, {calm:.0f} % are idle.\n\n"
     f"{no_need if needless else 'So noise, too, puts experts to work.'}",
 )
 
@@ -637,6 +633,25 @@ def in_words(others, its, other):
     return words.get(found, f"{times} times as fast as {other}")
 
 
+# %% tags=["measure"]
+# Measured: the path layer and dense large for one token, in two widths.
+def asked_in(width):
+    """A path layer of 11 levels and 2,048 dense neurons, this wide, which answer one token a call."""
+    builds = {"path": lambda: PathLayer(width, width, 11)}
+    builds["dense large"] = lambda: dense(N * H, width)
+    x = torch.randn(256, 1, width)
+    for_us = {n: [ForOne(o) for o in beyond_cache(b)] for n, b in builds.items()}
+    return {(name, width): in_turn(each, x) for name, each in for_us.items()}
+
+
+asked = asked_in(16) | asked_in(1024)
+with torch.inference_mode():
+    times = time_side_by_side(asked, 10, seconds=0.01)
+in_widths = {
+    name: [1e6 * np.median(times[name, width]) for width in (16, 1024)]
+    for name in ("path", "dense large")
+}
+
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
 LARGE, SMALL = "dense large", "dense small"
@@ -654,11 +669,26 @@ def beside_both(times, tree="tree"):
     return f"{beside(times, LARGE, tree)}, {beside(times, SMALL, tree)}"
 
 
+def judged_by_you(times, others=(LARGE, SMALL, "mixture")):
+    """Your verdicts on the tree's speed beside others, in words."""
+    found = {}
+    for other in others:
+        low, _, high = of_turns(times[other] / times["tree"])
+        found[other] = verdict(low - 1, high - 1, 0.1)
+    words = ", beside ".join(f"{other}: {word}" for other, word in found.items())
+    return f"beside {words}".replace("mixture", "the mixture")
+
+
+(narrow, wide), (_, wide_large) = in_widths["path"], in_widths[LARGE]
+most = "Most of its time goes into calls of PyTorch, and not into multiplications."
+most = most if wide < 2 * narrow else "So multiplications take a part of its time."
 reveal(
     "13.token",
     1 + in_order.index("path"),
-    says=f"It multiplies least of all, and takes {micro['path']:.0f} µs (millionths of a second). The soonest, {in_order[0]}, takes "
-    f"{micro[in_order[0]]:.0f}.\n\nThe tree is {beside_both(took[1])}, {beside(took[1], 'mixture')}. (For times, the limit is a tenth. Layers as near as that may change places in another run.)",
+    says=f"In µs (millionths of a second): {', '.join(f'{n} {micro[n]:.0f}' for n in in_order)}. Your rule says of the tree, "
+    f"{judged_by_you(took[1])}. (For times, the limit is a tenth. Layers as near as that may change places in another run.)\n\n"
+    f"What takes the path layer's time? We also timed it 16 numbers wide, {narrow:.0f} µs, and 1,024 wide, with 64 times as many multiplications, {wide:.0f} µs. {most} "
+    f"(1,024 wide, dense large takes {wide_large:,.0f} µs.)",
 )
 
 
@@ -711,57 +741,9 @@ picture(
     drawn(ways, "µs a token", [1, 10, 100, 1000]),
     title=f"The path layer: {100 * of_large['path']:.1f} % of dense large's multiplications, {100 * path_time:.0f} % of its time",
     note="Count: the time if only multiplications took time, as long as in dense large. "
-    f"Clock, in µs: {', '.join(f'{name} {micro[name]:.0f}' for name in in_order)} (medians; the widest 95 % interval, that of {widest}, reaches {np.ceil(100 * reach[widest]):.0f} % further).",
+    f"Clock: medians; the widest 95 % interval, that of {widest}, reaches {np.ceil(100 * reach[widest]):.0f} % further.",
     alt=f"In µs: {ways}",
     height=270,
-)
-
-# %% [markdown]
-# ## Calls or multiplications?
-#
-# What takes a path layer's time? Take it wider: it multiplies more often, in the same number of calls.
-
-# %% tags=["guess", "nbval-ignore-output"]
-# A guess.
-guess(
-    "13.wide",
-    "1,024 numbers wide, a path layer multiplies 64 times as often as with 16. How long does it take for one token, beside its time with 16?",
-    choices=["less than twice", "2 to 10 times", "over 10 times"],
-)
-
-
-# %% tags=["measure"]
-# Measured: the path layer and dense large for one token, in two widths.
-def asked_in(width):
-    """A path layer of 11 levels and 2,048 dense neurons, this wide, which answer one token a call."""
-    builds = {"path": lambda: PathLayer(width, width, 11)}
-    builds["dense large"] = lambda: dense(N * H, width)
-    x = torch.randn(256, 1, width)
-    for_us = {n: [ForOne(o) for o in beyond_cache(b)] for n, b in builds.items()}
-    return {(name, width): in_turn(each, x) for name, each in for_us.items()}
-
-
-asked = asked_in(16) | asked_in(1024)
-with torch.inference_mode():
-    times = time_side_by_side(asked, 10, seconds=0.01)
-in_widths = {
-    name: [1e6 * np.median(times[name, width]) for width in (16, 1024)]
-    for name in ("path", LARGE)
-}
-
-# %% tags=["guess", "nbval-ignore-output"]
-# Your guess and what was measured.
-longer = {name: found[-1] / found[0] for name, found in in_widths.items()}
-most = "Most of its time goes into calls, and not into multiplications."
-most = most if longer["path"] < 2 else "So multiplications take a part of its time."
-narrow, wide = in_widths["path"]
-reveal(
-    "13.wide",
-    ["less than twice", "2 to 10 times", "over 10 times"][
-        sum(longer["path"] >= np.array([2, 10]))
-    ],
-    says=f"{most} 16 wide, it takes {narrow:.0f} µs, and 1,024 wide {wide:.0f}. Dense large has few calls: 16 wide, it takes "
-    f"{in_widths[LARGE][0]:.0f} µs, and 1,024 wide {in_widths[LARGE][1]:,.0f}.",
 )
 
 # %% [markdown]
@@ -875,8 +857,7 @@ parts = both_codes(micro)
 picture(
     drawn(parts, "µs a token", [10, 100, 1000]),
     title=f"Compiled, the tree is {compiled_beside(SMALL)}",
-    note=f"Compiled, too: {compiled_beside(LARGE)}. The plain tree: {beside_both(took[1])}. All at once, plain: "
-    f"{beside_both(took[1], 'tree, at once')}.",
+    note=f"Compiled, it is {compiled_beside(LARGE)}. Mixture and path are in plain code alone.",
     alt=f"In µs: {parts}",
     height=300,
 )
@@ -965,8 +946,8 @@ reveal(
     better.get(judge(loss["tree"] - meanwhile, 0.01), "neither clearly"),
     says=f"Test losses after 400 steps each, in nats: {', '.join(f'{n} {nats[n]:.2f}' for n in sorted(nats, key=nats.get))}. But a step with trees takes {step[SMALL][1]:.1f} times "
     f"as long as with dense small ({step[LARGE][1]:.1f} times as with dense large). In the trees' time, dense small comes to {meanwhile.mean():.2f}, the mixture to {in_that_time('mixture').mean():.2f}.\n\n"
-    f"In writing, the GPT with trees is {beside_both(writing)}: {per_second['tree']:,.0f} characters a second, and {per_second[LARGE]:,.0f} and {per_second[SMALL]:,.0f} with these. "
-    f"Attention and all else take as long in each: of the time with dense large, its layers are {layers_take:.0f} %.",
+    f"And in use? Characters a second: trees {per_second['tree']:,.0f}, dense large {per_second[LARGE]:,.0f}, dense small {per_second[SMALL]:,.0f}. Your rule says of the GPT with trees, "
+    f"{judged_by_you(writing, others=(LARGE, SMALL))}. Attention and all else take as long in each: of the time with dense large, its layers are {layers_take:.0f} %.",
 )
 
 # %% [markdown]
@@ -1091,31 +1072,7 @@ picture(
 
 # %% [markdown] tags=["13.improvement", "13.idle"]
 # Why are so many idle in 16 × 128, in spite of their losses? We took the setting that gets most right, and a few experts of 128 neurons
-# are enough for `digits4`. (The path layer has no loss.) The setting of 8 × 8 keeps nearly all busy, and gets fewer right:
-
-# %% tags=["draw", "nbval-ignore-output", "13.idle"]
-# Drawn: in the size 16 × 128, the most right of nine settings, and the one that the small size has.
-price, rows = {}, {}
-for n in ("mixture", "tree"):
-    price[n] = right_large[n].mean() - np.mean(in_large[n]["right as small"])
-    for words, how in {"most right": "", "as in 8 × 8": " as small"}.items():
-        own = in_large[n][f"right{how}"], in_large[n][f"idle{how}"]
-        rows[f"{n}, {words}"] = [interval(own[0]), f"{np.mean(own[1]):.0f}"]
-
-
-def weighs(what, name):
-    """The weight of a loss in both settings, in words."""
-    own = contest.best(stored, f"{name}, 16 x 128").coefficient
-    return f"{what} then weighs {tuned[name].coefficient:g}, not {own:g}"
-
-
-table(
-    ["in the size 16 × 128", "right, %", "idle, %"],
-    rows,
-    title=f"Tuned as in 8 × 8, few idle in 16 × 128; the mixture has {price['mixture']:.1f} points fewer right, the tree {price['tree']:.1f}",
-    note="Mixture and tree have their losses. Most right: of nine settings tried. "
-    f"{weighs('The Switch loss', 'mixture')}; {weighs('the hardening loss', 'tree')}, and its balance loss the same. Ten seeds, most right thirty, 95 % intervals (stored).",
-)
+# are enough for `digits4`. (*Further* has a setting that keeps nearly all of them busy, and gets fewer right.)
 
 # %% tags=["quiz", "nbval-ignore-output"]
 # Questions: your verdicts, and your choice.
@@ -1184,6 +1141,35 @@ table(
 #   .0001, .001 and .01); 5, 10 and 20 of the hardening loss (in 16 × 128: 40, 80 and 160), on a ramp. The tree's balance loss keeps a
 #   weight of 1.
 # - the others, which have no such loss: nine learning rates, from .001 to .1.
+
+# %% [markdown]
+# ### All at work, in 16 × 128
+#
+# The setting of 8 × 8 keeps nearly all busy in 16 × 128, too. What does it cost?
+
+# %% tags=["draw", "nbval-ignore-output", "13.idle"]
+# Drawn: in the size 16 × 128, the most right of nine settings, and the one that the small size has.
+price, rows = {}, {}
+for n in ("mixture", "tree"):
+    price[n] = right_large[n].mean() - np.mean(in_large[n]["right as small"])
+    for words, how in {"most right": "", "as in 8 × 8": " as small"}.items():
+        own = in_large[n][f"right{how}"], in_large[n][f"idle{how}"]
+        rows[f"{n}, {words}"] = [interval(own[0]), f"{np.mean(own[1]):.0f}"]
+
+
+def weighs(what, name):
+    """The weight of a loss in both settings, in words."""
+    own = contest.best(stored, f"{name}, 16 x 128").coefficient
+    return f"{what} then weighs {tuned[name].coefficient:g}, not {own:g}"
+
+
+table(
+    ["in the size 16 × 128", "right, %", "idle, %"],
+    rows,
+    title=f"Tuned as in 8 × 8, few idle in 16 × 128; the mixture has {price['mixture']:.1f} points fewer right, the tree {price['tree']:.1f}",
+    note="Mixture and tree have their losses. Most right: of nine settings tried. "
+    f"{weighs('The Switch loss', 'mixture')}; {weighs('the hardening loss', 'tree')}, and its balance loss the same. Ten seeds, most right thirty, 95 % intervals (stored).",
+)
 
 # %% [markdown]
 # ### A tree that hardens slowly

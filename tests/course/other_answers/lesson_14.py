@@ -247,6 +247,13 @@ def the_experts_by_hand(moe, x):
     return float((torch.einsum("teh,eho->teo", neurons, e.w_out) + e.b_out - e(x)).norm() / e(x).norm())
 
 
+@wrong("14.your_probe", "In ten draws it catches selection bias subtracted")
+def the_first_choice_alone(moe, x):
+    routing = moe(x)[1]
+    first = (routing.probs + moe.router.bias)[0].argmax()
+    return float(first != routing.indices[0, 0])
+
+
 @wrong("14.your_probe", "wherever the five rules do")
 def weights_sum_to_one(moe, x):
     return float((moe(x)[1].weights.sum(-1) - 1).abs().max())
