@@ -57,7 +57,7 @@ def test_a_search_by_the_fields_words_finds_the_lesson(open_page, scheme):
 
 
 def test_a_search_suggests_while_one_types_and_keys_lead_on(open_page):
-    page = open_page("search.html?q=07.9")
+    page = open_page("search.html?q=claim+7.9")
     expect(page.locator("ul.search li a")).to_have_text("07 Balance: claim 07.9")
     page = open_page("03_router.html")
     page.keyboard.press("Control+k")
@@ -69,9 +69,11 @@ def test_a_search_suggests_while_one_types_and_keys_lead_on(open_page):
     for key, stop in (("Up", best.last), ("Down", field), ("Down", best.first), ("Down", best.nth(1))):
         page.keyboard.press(f"Arrow{key}")
         expect(stop).to_be_focused()
+    field.fill("dead")
+    expect(best.filter(has_text="Glossary: dead expert")).to_have_attribute("href", re.compile("#term-dead-expert"))
     field.fill("07.9")
-    expect(best).to_have_text("07 Balance: claim 07.9")
-    page.keyboard.press("Enter")  # goes to the only one
+    expect(best).to_have_text(["07 Balance: claim 07.9", "All that was found"])
+    page.keyboard.press("Enter")  # goes to the best
     expect(page.locator("#claim-07-9 table")).to_be_in_viewport()
 
 

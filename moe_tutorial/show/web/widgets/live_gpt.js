@@ -237,7 +237,7 @@ function render({ model, el: root }) {
   const continuations = continuationsPart();
   const [rule, figure] = [el("p", { className: "moe-live-rule" }), el("b")];
   const next = dares.length > 1 ? [button("Another", { onclick: another })] : [];
-  const link = linked ? [quietly("Link", { onclick: copyLink })] : [];
+  const link = linked ? [quietly("Link", { onclick: copyLink, ariaLive: "polite" })] : [];
   const theirs = quietly("Show me", { onclick: showSent });
   const score = el("div", { className: "moe-live-score" }, el("p", {}, figure), theirs, ...next, ...link);
   const notice = el("p", { className: "moe-note", role: "status" });
@@ -431,10 +431,11 @@ function render({ model, el: root }) {
     history.replaceState(history.state, "", `#${words.join("&")}`);
     try {
       await navigator.clipboard.writeText(location.href);
-      notice.textContent = "Link copied";
+      link[0].textContent = "Link copied";
     } catch {
-      notice.textContent = "The link is in the address bar"; // the page has no permission
+      link[0].textContent = "The link is in the address bar"; // the page has no permission
     }
+    setTimeout(() => (link[0].textContent = "Link"), 3000);
   }
   /** Show what the page's link holds, if it is one of these. */
   function follow() {

@@ -16,17 +16,20 @@ function mended(word) {
 // Sphinx lists a page once for each way in which it was found, and takes excerpts from hidden code and tables of
 // contents.
 function correct() {
-  const { _performSearch: find, htmlToText } = Search;
+  const { _performSearch: find, _parseQuery: parse, htmlToText } = Search;
+  Search._parseQuery = (query) => parse(query.replace(/^claim (?=\d)/i, "").replace(/^\d\.\d/, "0$&")); // 5.2 is 05.2
   Search._performSearch = (words, terms, ...more) => {
     const pages = new Map(); // the best result comes last
     const retry = (right) => find(right.join(" "), new Set(right), ...more);
-    const results = find(words, terms, ...more);
+    const term = Object.keys(Search._index.indexentries).find((name) => name.startsWith(`${words.toLowerCase()} `));
+    const results = [...find(words, terms, ...more), ...(term ? find(term, new Set(), ...more) : [])];
     for (const result of results.length ? results : retry([...terms].map(mended))) {
       const [, kind, name] = /^#(term|claim)-(.+?)(?:-means)?$/.exec(result[2]) ?? [];
       const found = kind === "claim" ? `claim ${name.replace("-", ".")}` : name?.replaceAll("-", " ");
       if (found && !result[1].toLowerCase().includes(found)) result[1] += `: ${found}`; // found by any of its names
+      const before = pages.get(result[0]);
       pages.delete(result[0]);
-      pages.set(result[0], result);
+      pages.set(result[0], before?.[2].startsWith("#term-") && !found ? before : result); // its place says more
     }
     return [...pages.values()];
   };
@@ -40,7 +43,7 @@ function correct() {
 document.querySelector('script[src*="searchtools"]')?.addEventListener("load", correct);
 
 // On other pages, the dialog shows the best results while one types. It loads the index when it is used. Arrows move
-// through them, and Enter goes to the only one.
+// through them, and Enter goes to the best one.
 const field = document.querySelector("body:not(:has(#search-results)) #pst-search-dialog input");
 const root = document.documentElement.dataset.content_root;
 const best = document.createElement("ul");
@@ -56,14 +59,17 @@ field?.addEventListener("input", async () => {
   await (index ??= Promise.all(TOOLS.map(load)).then(correct));
   const results = Search._performSearch(...Search._parseQuery(typed)).reverse();
   const link = ([page, title, place]) => `<li><a href="${root}${page}.html${place ?? ""}">${title}</a></li>`;
-  best.innerHTML = results.slice(0, 6).map(link).join("") || (typed && "<li><a>Nothing found</a></li>");
+  const all = `<li><a href="${root}search.html?q=${encodeURIComponent(typed)}">All that was found</a></li>`;
+  best.innerHTML = results.length
+    ? results.slice(0, 6).map(link).join("") + all
+    : typed && "<li><a>Nothing found</a></li>";
 });
 field?.closest("dialog").addEventListener("keydown", (event) => {
   const stops = [field, ...best.querySelectorAll("[href]")];
-  const isOnly = event.key === "Enter" && event.target === field && stops.length === 2;
+  const isBest = event.key === "Enter" && event.target === field && stops.length > 1;
   const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-  if (step || isOnly) event.preventDefault();
-  if (isOnly) stops[1].click();
+  if (step || isBest) event.preventDefault();
+  if (isBest) stops[1].click();
   if (step) stops.at((stops.indexOf(event.target) + step) % stops.length).focus();
 });
 
