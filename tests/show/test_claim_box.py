@@ -43,7 +43,7 @@ def test_what_is_written_in_a_claim_never_becomes_html():
     odd = "<i>&\"'"
     html = box(replace(CLAIM, statement=odd, control_is=odd, quantity=f"{odd} ({odd})", refutes=odd))
     assert "<i>" not in html
-    assert html.count("&lt;i&gt;&amp;&quot;&#x27;") == 7  # the quantity twice
+    assert html.count("&lt;i&gt;&amp;&quot;&#x27;") == 8  # the quantity and the control twice
 
 
 def test_a_figure_of_another_machine_is_no_failure():
@@ -77,7 +77,8 @@ def test_ticks_enclose_the_figures_and_are_few(low, high):
 
 def test_a_rule_is_said_and_its_thresholds_are_drawn():
     html = box(replace(CLAIM, quantity="gradient <g> (of the loss)", rule=below(0.5)))
-    assert '●</span>&nbsp;gradient &lt;g&gt; <span aria-hidden="true">○</span>&nbsp;control</span>' in folded(html)
+    keys = '●</span>&nbsp;gradient &lt;g&gt;<br><span aria-hidden="true">○</span>&nbsp;control: two picked</span>'
+    assert keys in folded(html)
     assert "<th>gradient &lt;g&gt; (of the loss)</th>" in html
     assert "<b>0.10</b> of the loss <small>0.05 to 0.15" in folded(html)
     assert 'holds where</th><td colspan="2">mean &lt; 0.5</td>' in html

@@ -119,3 +119,12 @@ def one_after_the_other(x, w, b, ways):
 @wrong("13.choose_path", "Each counts")
 def by_the_logits(x, w, b, ways):
     return ((x @ w.T + b) @ ways.T).argmax(-1)
+
+
+@wrong("13.verdict", "reaches across a limit is unsettled")
+def a_narrow_interval(low, high, limit):
+    if low > limit:
+        return "ahead"
+    if high < -limit:
+        return "behind"
+    return "alike" if high - low < limit else "unsettled"

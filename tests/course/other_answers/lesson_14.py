@@ -247,6 +247,18 @@ def the_experts_by_hand(moe, x):
     return float((torch.einsum("teh,eho->teo", neurons, e.w_out) + e.b_out - e(x)).norm() / e(x).norm())
 
 
+@wrong("14.your_probe", "With weights squared it returns -")
+def without_its_size(moe, x):
+    routing = moe(x)[1]
+    return float((routing.weights - routing.probs.gather(-1, routing.indices)).sum())
+
+
+@wrong("14.your_probe", "0 if all is well, else more")
+def close_enough(moe, x):
+    routing = moe(x)[1]
+    return torch.allclose(routing.weights, routing.probs.gather(-1, routing.indices))
+
+
 @wrong("14.your_probe", "In ten draws it catches selection bias subtracted")
 def the_first_choice_alone(moe, x):
     routing = moe(x)[1]
@@ -254,7 +266,7 @@ def the_first_choice_alone(moe, x):
     return float(first != routing.indices[0, 0])
 
 
-@wrong("14.your_probe", "wherever the five rules do")
+@wrong("14.your_probe", "the two weights need not sum to 1")
 def weights_sum_to_one(moe, x):
     return float((moe(x)[1].weights.sum(-1) - 1).abs().max())
 

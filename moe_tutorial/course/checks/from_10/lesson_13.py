@@ -16,6 +16,9 @@ from moe_tutorial.course.vocabulary import Ask, checks
         "Your tokens turn to the other side: a score of 0 or more goes on to 2 n + 2.": "score >= 0 => score < 0",
         "Only the last node's answer is left. Add up those of all nodes on the way.": "y = y + => y =",
         "You forget the nodes' biases.": " + b_in[node] => ",
+        "`@` computes the scores of all nodes. Each token needs its own node's alone: `w_in[node]`.": (
+            "(x * w_in[node]).sum(-1) + b_in[node] => x @ w_in.T + b_in"
+        ),
         "A node adds the gelu of its score, and not the score.": "F.gelu(score)[:, None] => score[:, None]",
         "A node adds the gelu of its score, and not its relu.": "F.gelu => F.relu",
         "A token's score is one number: sum up its products, by `.sum(-1)`.": ".sum(-1) => ",
@@ -77,7 +80,18 @@ def path_layer(ask: Ask) -> None:
 )
 def verdict(ask: Ask) -> None:
     says = "what the whole interval says, beside the limit"
-    for low, high in ((2, 3), (-3, -2), (0.2, 0.6), (-0.6, -0.2), (-0.7, 1.2), (-1.2, 0.5), (-0.2, 2.5), (-2, 2)):
+    narrow = (-1.1, -0.9)  # it reaches across a limit, too
+    for low, high in (
+        (2, 3),
+        (-3, -2),
+        (0.2, 0.6),
+        (-0.6, -0.2),
+        narrow,
+        (-0.7, 1.2),
+        (-1.2, 0.5),
+        (-0.2, 2.5),
+        (-2, 2),
+    ):
         ask.gives({"low": low, "high": high, "limit": 1}, says)
     for low, high in ((0.3, 0.9), (0.1, 0.24), (-0.9, -0.3), (-0.4, -0.1)):
         ask.gives({"low": low, "high": high, "limit": 0.25}, says)
@@ -103,6 +117,7 @@ def verdict(ask: Ask) -> None:
         "Of the path layer's nodes each is one neuron: it has no leaves of `h`.": (
             "path = levels * 2 * d => path = levels * d + h * 2 * d"
         ),
+        "A node of a path layer is one neuron, and not `h`.": "path = levels * 2 * d => path = levels * h * 2 * d",
         "A neuron reads d numbers and writes d: it multiplies 2 d times.": "h * 2 * d => h * d",
         "All `h` neurons of an expert or leaf answer.": "h * 2 * d => 2 * d",
         "To choose costs, too.": "d + h => 0 + h",

@@ -56,7 +56,7 @@ class ByName(dict):
         "All answers are 0. `topk` gives the values first, then the experts. Is each answer added to `y`?": (
             "g, chosen = => chosen, g ="
         ),
-        "A file stores a matrix as (out, in), so it has to be turned: `x @ gate.T`, and so on.": "@ gate.T => @ gate",
+        "A file stores a matrix as (out, in), so a token meets it as `x @ matrix.T`.": "@ gate.T => @ gate",
         "`down` is stored as (out, in), too, so it has to be turned: `@ down.T`.": "@ down.T => @ down",
         "The weights of one expert are (T,). `keepdim=True` makes them (T, 1), which multiplies answers of (T, d).": (
             "(chosen == e)).sum(-1, keepdim=True) => (chosen == e)).sum(-1)"
@@ -217,19 +217,22 @@ def right() -> Cases:
 
 
 def accused(ask: Ask, cases: Cases) -> list[float]:
-    """By how much the answer, a probe, fails each mixture: 0 where it passes."""
+    """What the answer, a probe, returns for each mixture: 0 where it is nearly 0. Above 0 it accuses the mixture."""
     found = []
     for given in cases.values():
         value = numbers(said := ask.once(*given))
         if value is None or value.ndim or value.dtype == torch.bool:
-            raise NotYet(f"The answer is {kind(said)}. A single number is asked for: `.item()` makes one.")
-        found.append(0.0 if (far := float(value)) < 1e-3 else far)
+            raise NotYet(
+                f"The answer is {kind(said)}. A single number is asked for: 0 if all is well, else more. "
+                "`.norm().item()` makes one of a difference."
+            )
+        found.append(0.0 if abs(far := float(value.nan_to_num(nan=torch.inf))) < 1e-3 else far)
     return found
 
 
 def judges(ask: Ask, cases: Cases) -> None:
     """Require that a probe fails the mixtures that the solution fails, and no others."""
-    found = [bool(fails) for fails in accused(ask, cases)]
+    found = [far > 0 for far in accused(ask, cases)]
     for (where, given), fails in zip(cases.items(), found, strict=True):
         if fails != (not float(ask.right(*given)) < 1e-3):
             raise NotYet(f"It {'accuses' if fails else 'lets pass'} {where}. It should not.", found)
@@ -290,14 +293,15 @@ def reaches_router(ask: Ask) -> None:
 
 UNSEEN = ["experts cut off", "selection bias subtracted", "activation forgotten", "hidden bias forgotten"]
 UNSEEN += ["weights squared", "logits in bfloat16"]  # the mistakes that the nine probes do not always catch
+BY_THE_RULES = "By the rules, the selection bias chooses, too, and the two weights need not sum to 1."
 
 
 @checks(
     "14.your_probe",
     hints=(
         "Find two things that are equal in a right mixture: what the mixture has, and what you compute. How far apart?",
-        "Weights: beside `routing.probs`. Experts: `moe.experts(x)` beside your lines, of its tensors. Bias: add 9 to "
-        "one of `moe.router.bias`. Loss: `torch.autograd.grad`, as `reaches_router` does.",
+        "Weights: beside `routing.probs`. Choice: beside the `topk(2)` of `routing.probs + moe.router.bias`. Logits: "
+        "beside `x @ moe.router.weight.T`. Experts: beside lines of yours. Loss: as `reaches_router` does.",
         "Weights: of the chosen, `routing.probs.gather(-1, routing.indices)`. How far are `routing.weights` from them?",
     ),
     mistakes={
@@ -311,9 +315,9 @@ UNSEEN += ["weights squared", "logits in bfloat16"]  # the mistakes that the nin
 def your_probe(ask: Ask) -> None:
     for seed in range(10):
         cases = {"a right mixture": drawn(seed=seed), "a right mixture with small answers": drawn(size=1e-4, seed=seed)}
-        for where, fails in zip(cases, accused(ask, cases), strict=True):
-            if fails:
-                raise NotYet(f"It accuses {where}. What it asks has to hold wherever the five rules do.", [fails])
+        for where, far in zip(cases, accused(ask, cases), strict=True):
+            if far > 0:
+                raise NotYet(f"It accuses {where}, with {far:.2g}. {BY_THE_RULES}", [far])
     times = {bug: times_caught(ask, bug) for bug in UNSEEN}
     if max(times.values()) == 10:
         return
@@ -330,7 +334,10 @@ def times_caught(ask: Ask, bug: str) -> int:
     times = 0
     for seed in range(10):
         try:
-            times += bool(accused(ask, {bug: drawn(bug, seed=seed)})[0])
+            (far,) = accused(ask, {bug: drawn(bug, seed=seed)})
         except NotYet:
-            times += 1
+            far = 1.0
+        if far < 0:
+            raise NotYet(f"With {bug} it returns {far:.2g}. Below .001 a mixture passes: take `.abs()` or `.norm()`.")
+        times += far > 0
     return times
