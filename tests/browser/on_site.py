@@ -125,19 +125,27 @@ class Weight(NamedTuple):
     requests: int
 
 
-def weigh(browser: Browser, address: str) -> Weight:
-    """Open a page over Lighthouse's slow 4G: 1.6 Mbit/s down, .75 up, 150 ms a request.
+def load_slowly(page: Page, address: str) -> None:
+    """Open a page over a slow line.
 
-    Its server is on this machine, and the processor is this machine's. Rarely, a request of a Chromium with a slow line
-    never ends (Playwright's issue 22676): the page is then loaded again, once.
+    Rarely, a request of a Chromium with a slow line never ends (Playwright's issue 22676): the page is then loaded
+    again, once.
     """
-    page = browser.new_context(viewport={"width": 360, "height": 740}).new_page()
-    tools = page.context.new_cdp_session(page)
-    tools.send("Network.emulateNetworkConditions", SLOW_4G)
     try:
         page.goto(address, timeout=45_000)
     except TimeoutError:
         page.reload()
+
+
+def weigh(browser: Browser, address: str) -> Weight:
+    """Open a page over Lighthouse's slow 4G: 1.6 Mbit/s down, .75 up, 150 ms a request.
+
+    Its server is on this machine, and the processor is this machine's.
+    """
+    page = browser.new_context(viewport={"width": 360, "height": 740}).new_page()
+    tools = page.context.new_cdp_session(page)
+    tools.send("Network.emulateNetworkConditions", SLOW_4G)
+    load_slowly(page, address)
     painted = page.wait_for_function(PAINTED).json_value()
     page.wait_for_load_state("networkidle")
     tools.send("Network.emulateNetworkConditions", UNHURT)

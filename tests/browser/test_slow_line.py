@@ -1,7 +1,7 @@
 """Over a phone's line no page is heavy, and none moves what is already on the screen."""
 
 import pytest
-from on_site import PAGES, SLOW_4G, weigh
+from on_site import PAGES, SLOW_4G, load_slowly, weigh
 from sampled import sampled
 
 SHIFTS = """window.shifted = 0; new PerformanceObserver((list) => {
@@ -19,7 +19,7 @@ def test_nothing_moves_while_a_page_loads(open_page, name, width):
     page.add_init_script(SHIFTS)
     line = page.context.new_cdp_session(page)
     line.send("Network.emulateNetworkConditions", SLOW_4G | {"downloadThroughput": 4 * SLOW_4G["downloadThroughput"]})
-    page.goto(f"{page.home}/{name}.html")
+    load_slowly(page, f"{page.home}/{name}.html")
     page.wait_for_function(NEAR)
     page.wait_for_timeout(1000)  # its first pictures are drawn
     assert page.evaluate("shifted") < MOST

@@ -87,13 +87,12 @@ function render({ model, el: root }) {
   function change(partial) {
     const settings = engine.settings();
     const changed = Object.entries(partial).filter(([name, value]) => settings[name] !== value);
-    const told = frame.step || !notice.hidden; // also while a slider moves on
     const anew = engine.change(Object.fromEntries(changed));
     replayed = false;
     const kept = preset?.goal && !changed.some(([name]) => isFixed(preset.id, name));
     if (anew && !kept) preset = undefined;
     if (!preset) end = 0;
-    notice.hidden = !(anew && told);
+    notice.hidden = !(anew && (frame.step || !notice.hidden)); // also while a slider moves on
     notice.textContent = "A new run, from step 0: a run that has begun cannot take this change.";
     showSettings();
   }

@@ -95,19 +95,15 @@ def number(claim: Claim) -> str:
 
 def keys(claim: Claim) -> str:
     """HTML that says what the figure's number and the dots on its axis are."""
-    words = {"measured": claim.quantity.removesuffix(f" ({claim.unit})") or "measured", "control": control(claim)}
+    measured = claim.quantity.removesuffix(f" ({claim.unit})") or "measured"
+    words = {"measured": measured, "control": f"control: {claim.control_is}"}
     said = (f'<span aria-hidden="true">{MARKS[kind]}</span>&nbsp;{escape(words[kind])}' for kind in figures_of(claim))
     return f'<span class="keys">{"<br>".join(said)}</span>'
 
 
-def control(claim: Claim) -> str:
-    """What the control is, in words."""
-    return f"control: {claim.control_is}" if claim.control_is else "control"
-
-
 def table(claim: Claim) -> str:
     """HTML table of the figures, with the control and the rule in words."""
-    words = {"measured": "measured", "control": control(claim)}
+    words = {"measured": "measured", "control": f"control: {claim.control_is}"}
     figures = figures_of(claim)
     interval = any(figure.has_interval for figure in figures.values())
     columns = ["Mean", "95 % interval"] if interval else ["Figure"]

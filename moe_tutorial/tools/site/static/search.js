@@ -27,9 +27,8 @@ function correct() {
       const [, kind, name] = /^#(term|claim)-(.+?)(?:-means)?$/.exec(result[2]) ?? [];
       const found = kind === "claim" ? `claim ${name.replace("-", ".")}` : name?.replaceAll("-", " ");
       if (found && !result[1].toLowerCase().includes(found)) result[1] += `: ${found}`; // found by any of its names
-      const before = pages.get(result[0]);
       pages.delete(result[0]);
-      pages.set(result[0], before?.[2].startsWith("#term-") && !found ? before : result); // its place says more
+      pages.set(result[0], result);
     }
     return [...pages.values()];
   };
@@ -59,10 +58,7 @@ field?.addEventListener("input", async () => {
   await (index ??= Promise.all(TOOLS.map(load)).then(correct));
   const results = Search._performSearch(...Search._parseQuery(typed)).reverse();
   const link = ([page, title, place]) => `<li><a href="${root}${page}.html${place ?? ""}">${title}</a></li>`;
-  const all = `<li><a href="${root}search.html?q=${encodeURIComponent(typed)}">All that was found</a></li>`;
-  best.innerHTML = results.length
-    ? results.slice(0, 6).map(link).join("") + all
-    : typed && "<li><a>Nothing found</a></li>";
+  best.innerHTML = results.slice(0, 6).map(link).join("") || (typed && "<li><a>Nothing found</a></li>");
 });
 field?.closest("dialog").addEventListener("keydown", (event) => {
   const stops = [field, ...best.querySelectorAll("[href]")];
