@@ -25,8 +25,7 @@
       lesson.classList.toggle("moe-done", n > 0);
       lesson.style.setProperty("--part", `${(100 * n) / of}%`);
       const line = lesson.closest("b")?.nextElementSibling ?? lesson; // of a card on the map, or of the sidebar
-      const words = line === lesson ? `${n}/${of}` : ` · ${n} of ${of} done`; // the sidebar has no room
-      line.dataset.done = n ? words : "";
+      line.dataset.done = !n ? "" : line === lesson ? `${n}/${of}` : ` · ${n} of ${of} done`; // the sidebar has no room
     }
     // On to the last lesson that was begun or, if it is done, to the next.
     const last = cards.findLastIndex((card) => card.querySelector(".moe-done"));

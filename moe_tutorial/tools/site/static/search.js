@@ -21,7 +21,8 @@ function correct() {
   Search._performSearch = (words, terms, ...more) => {
     const pages = new Map(); // the best result comes last
     const retry = (right) => find(right.join(" "), new Set(right), ...more);
-    const term = Object.keys(Search._index.indexentries).find((name) => name.startsWith(`${words.toLowerCase()} `));
+    const begin = `${words.toLowerCase()} `; // of a term in the glossary
+    const term = Object.keys(Search._index.indexentries).sort().find((name) => `${name} `.startsWith(begin));
     const results = [...find(words, terms, ...more), ...(term ? find(term, new Set(), ...more) : [])];
     for (const result of results.length ? results : retry([...terms].map(mended))) {
       const [, kind, name] = /^#(term|claim)-(.+?)(?:-means)?$/.exec(result[2]) ?? [];
