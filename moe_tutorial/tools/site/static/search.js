@@ -21,9 +21,10 @@ function correct() {
   Search._performSearch = (words, terms, ...more) => {
     const pages = new Map(); // the best result comes last
     const retry = (right) => find(right.join(" "), new Set(right), ...more);
-    const begin = `${words.toLowerCase()} `; // of a term in the glossary
-    const term = Object.keys(Search._index.indexentries).sort().find((name) => `${name} `.startsWith(begin));
-    const results = [...find(words, terms, ...more), ...(term ? find(term, new Set(), ...more) : [])];
+    const results = find(words, terms, ...more);
+    const begins = (name) => name.startsWith(`${words.toLowerCase()} `);
+    const term = !results.some(([, , place]) => place) && Object.keys(Search._index.indexentries).find(begins);
+    if (term) results.push(...find(term, new Set(), ...more)); // "dead" means "dead expert"
     for (const result of results.length ? results : retry([...terms].map(mended))) {
       const [, kind, name] = /^#(term|claim)-(.+?)(?:-means)?$/.exec(result[2]) ?? [];
       const found = kind === "claim" ? `claim ${name.replace("-", ".")}` : name?.replaceAll("-", " ");

@@ -1,7 +1,7 @@
 // A word from the glossary shows its meaning beside it: when a mouse is on it, when it has the focus, and at the first
 // touch. The link is followed by a click, or by the second touch.
 (() => {
-  const note = Object.assign(document.createElement("span"), { ariaHidden: "true" });
+  const note = Object.assign(document.createElement("span"), { ariaHidden: "true", className: "moe-meaning" });
   let shown = null;
 
   function show(term) {
@@ -10,7 +10,6 @@
     note.remove();
     if (!term) return;
     note.textContent = term.ariaDescription;
-    note.className = "moe-meaning";
     note.style.marginLeft = "0";
     term.append(note);
     const { right, height } = note.getBoundingClientRect();
