@@ -54,7 +54,7 @@ def css() -> str:
     light, dark = css_variables("light"), css_variables("dark")
     return (
         f":root{{{light}}}\n"
-        f'html[data-theme="dark"],body[data-jp-theme-light="false"]{{{dark}}}\n'
+        f'html[data-theme="dark"],body[data-jp-theme-light="false"]{{{dark};.jp-Notebook{{background:var(--moe-ground)}}}}\n'
         f'body[data-jp-theme-light="true"],html[data-theme="light"]{{{light}}}\n'
     )
 
