@@ -277,14 +277,14 @@ reveal(
 # %% [markdown]
 # ## Less care for one side
 #
-# Give one side less care, and a comparison can turn. How little is enough? We take one thing at a time from the mixture: its images are
-# **raw pixels**, not standardised; or it trains with **no Switch loss**. The tree keeps all its care.
+# Give one side less care, and a comparison can turn. How little is enough? We take one thing at a time from one side: its images are
+# **raw pixels**, not standardised; or it trains with **no Switch loss**. The other keeps all its care.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
     "13.rigged",
-    "Only the mixture gets less care, in one way or the other. After which of the two is the tree ahead, by our rule?",
+    "The mixture gets less care, in one way or the other, and the tree keeps all. After which of the two is the tree ahead, by your rule?",
     choices=["raw pixels", "no Switch loss", "each of them", "neither"],
 )
 
@@ -302,7 +302,7 @@ for how, (images, options) in no_care.items():
 turned = [how for how, found in unfair.items() if judge(found) == "ahead"]
 
 told = [
-    f"With {how} for the mixture alone, the tree is {judge(found)}; for both, {judge(both[how])}."
+    f"With {how} for the mixture alone, the tree's lead is judged: {judge(found)}. With the same for both: {judge(both[how])}."
     for how, found in unfair.items()
 ]
 reveal(
@@ -764,7 +764,7 @@ table(
 # A guess.
 guess(
     "13.at_once",
-    "With 2,048 experts or leaves of 8 neurons each (so small that a cache can hold them): which is the fastest for one token, by more than a tenth?",
+    "Now 2,048 experts or leaves of 8 neurons each. (What one token reads of them, a cache can hold.) Which is the fastest, by more than a tenth?",
     choices=["the mixture", "the tree, one by one", "the tree, all at once", "none"],
 )
 
@@ -809,7 +809,7 @@ named = {"tree": "the tree, one by one", "tree, at once": "the tree, all at once
 reveal(
     "13.at_once",
     named.get(soonest, "the mixture") if clear else "none",
-    says=f"In µs: {each_way(2048)}. One by one, the tree is {in_words(many['mixture'], many['tree'], 'the mixture')}.\n\n"
+    says=f"In µs: {each_way(2048)}. One by one, the tree's speed beside the mixture's, times: {', '.join(beside_it(many, 'mixture'))}.\n\n"
     f"With 16 of 128 neurons each: {each_way(16)}. So with 16 leaves, {few_leaves} is the better way for a tree.",
 )
 
@@ -866,7 +866,8 @@ parts = both_codes(micro)
 picture(
     drawn(parts, "µs a token", [10, 100, 1000]),
     title=f"Compiled, the tree is {compiled_beside(SMALL)}",
-    note=f"Compiled, it is {compiled_beside(LARGE)}. Mixture and path are in plain code alone.",
+    note=f"Compiled, it is {compiled_beside(LARGE)}. In µs, plain and compiled: {'; '.join(f'{n} {micro[n]:.0f} and {us:.0f}' for n, us in parts['compiled'].items())}. "
+    "Mixture and path are in plain code alone.",
     alt=f"In µs: {parts}",
     height=300,
 )
@@ -959,7 +960,8 @@ reveal(
 table(
     [
         "GPT with",
-        "test loss, nats",
+        "nats after 400 steps",
+        "in the trees' time",
         "a step, ms",
         "characters a second",
         "the trees' speed, times",
@@ -967,6 +969,7 @@ table(
     {
         n: [
             interval(loss[n], digits=2),
+            "" if n == LARGE else f"{in_that_time(n).mean():.2f}",
             f"{np.median(a_step[n]):.0f}",
             f"{40 / np.median(writing[n]):,.0f}",
             ", ".join(beside_it(writing, n)).strip(", "),
@@ -974,7 +977,7 @@ table(
         for n in sorted(nats, key=nats.get)
     },
     title=f"In writing, the GPT with trees is {beside(writing, LARGE)}",
-    note="Loss: after 400 steps, ten seeds. In brackets: 95 % intervals. Why are they so near each other in writing? Attention and all else take as long in each: "
+    note="Test losses of ten seeds. (Dense large was stopped after 400 steps.) In brackets: 95 % intervals. Why are they so near each other in writing? Attention and all else take as long in each: "
     f"with dense large, its layers are {layers_take:.0f} % of the time.",
 )
 
@@ -1133,10 +1136,11 @@ table(
             f"With trees, a step of the GPT takes {step[LARGE][1]:.1f} times as long as with dense large, {step[SMALL][1]:.1f} times as with dense small"
         ],
         "4. “Quicker inference”": [
-            f"For one token, a tree, all at once, is {beside_both(took[1], 'tree, at once')}. The whole GPT is {beside_both(writing)}"
+            f"For one token, a tree, all at once, is {beside_both(took[1], 'tree, at once')}. Compiled, it is {compiled_beside(LARGE)}, {compiled_beside(SMALL)}. "
+            f"The whole GPT, in plain code, is {beside_both(writing)}"
         ],
     },
-    title="What was measured: small layers, plain code, one thread",
+    title="What was measured: small layers, one thread",
 )
 
 # %% [markdown] tags=["13.improvement", "13.idle", "13.token", "13.at_once", "13.same_time"]
