@@ -302,13 +302,13 @@ for how, (images, options) in no_care.items():
 turned = [how for how, found in unfair.items() if judge(found) == "ahead"]
 
 told = [
-    f"With {how} for the mixture alone, the tree's lead is judged: {judge(found)}. With the same for both: {judge(both[how])}."
+    f"{how[0].upper()}{how[1:]} for the mixture alone: {judge(found)}. For both: {judge(both[how])}."
     for how, found in unfair.items()
 ]
 reveal(
     "13.rigged",
     "each of them" if len(turned) == 2 else next(iter(turned), "neither"),
-    says="\n\n".join(told),
+    says="\n\n".join(["Your verdicts on the tree's lead:", *told]),
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -321,8 +321,8 @@ table(
 )
 
 # %% [markdown]
-# Try your own, for tree or mixture: write `raw` in place of `data`, or `data, balanced=False` (no balance loss). Below it stands a claim. Claims
-# ask of the mean alone, as in all lessons; your rule is stricter.
+# Try your own, for tree or mixture: write `raw` in place of `data`, or `data, balanced=False` (no balance loss). The claim
+# below asks of the mean alone; your rule is stricter.
 
 # %% tags=["nbval-ignore-output", "13.improvement"]
 # Both get the same care. Change what is in the brackets.
@@ -672,11 +672,11 @@ def beside_both(times, tree="tree"):
     return f"{beside(times, LARGE, tree)}, {beside(times, SMALL, tree)}"
 
 
-def beside_it(times, other, tree="tree"):
+def beside_it(times, other):
     """The tree's speed beside another, its 95 % interval, and your verdict."""
-    if other == tree:
+    if other == "tree":
         return "", ""
-    low, middle, high = of_turns(times[other] / times[tree])
+    low, middle, high = of_turns(times[other] / times["tree"])
     return f"{middle:.2f} ({low:.2f} to {high:.2f})", verdict(low - 1, high - 1, 0.1)
 
 
@@ -956,13 +956,12 @@ reveal(
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
-# Drawn: loss, steps and writing of each GPT.
+# Drawn: loss and writing of each GPT.
 table(
     [
         "GPT with",
         "nats after 400 steps",
         "in the trees' time",
-        "a step, ms",
         "characters a second",
         "the trees' speed, times",
     ],
@@ -970,14 +969,13 @@ table(
         n: [
             interval(loss[n], digits=2),
             "" if n == LARGE else f"{in_that_time(n).mean():.2f}",
-            f"{np.median(a_step[n]):.0f}",
             f"{40 / np.median(writing[n]):,.0f}",
             ", ".join(beside_it(writing, n)).strip(", "),
         ]
         for n in sorted(nats, key=nats.get)
     },
     title=f"In writing, the GPT with trees is {beside(writing, LARGE)}",
-    note="Test losses of ten seeds. (Dense large was stopped after 400 steps.) In brackets: 95 % intervals. Why are they so near each other in writing? Attention and all else take as long in each: "
+    note="Plain code. Test losses of ten seeds. (Dense large was stopped after 400 steps.) In brackets: 95 % intervals. Why are they so near each other in writing? Attention and all else take as long in each: "
     f"with dense large, its layers are {layers_take:.0f} % of the time.",
 )
 
@@ -985,7 +983,7 @@ table(
 # ## Which layer would you take?
 #
 # *Right*, on `digits4`, should be high. Memory and times, of layers 256 wide, should be low. *512 tokens* is one call with so many, and *a step*
-# one step of training on them. For one token, the tree asks all at once, its better way here.
+# one step of training on them. For one token, the tree asks all at once.
 
 # %% tags=["measure"]
 # Counted: each layer's memory, in bytes.

@@ -50,7 +50,10 @@ def css_variables(theme: Theme) -> str:
 
 
 def css() -> str:
-    """CSS variables of both themes, which follow JupyterLab's or the site's theme. Other pages are light."""
+    """CSS variables of both themes, which follow JupyterLab's or the site's theme. Other pages are light.
+
+    A dark notebook gets the pictures' ground.
+    """
     light, dark = css_variables("light"), css_variables("dark")
     return (
         f":root{{{light}}}\n"

@@ -101,8 +101,11 @@ def test_what_was_changed_can_be_chosen_afresh_by_keys_too(wide):
     assert wide.experiment() == f"{first}, changed"
     wide.begins(lambda: wide.choose("Experiment", first))
     assert (wide.experiment(), wide.step()) == (first, 0)
+    wide.button("Step").click()
+    wide.until("step === 1").settle()
     wide.press("Experts, E", "ArrowRight").settle()  # another start
     assert wide.experiment() == "your own settings"
+    assert wide.root.locator(".pg-notice").inner_text().startswith("A new run, trained from the start")
     menu.focus()
     for _ in range(3):  # each key starts one
         wide.page.keyboard.press("ArrowDown")

@@ -93,7 +93,7 @@ function render({ model, el: root }) {
     if (anew && !kept) preset = undefined;
     if (!preset) end = 0;
     notice.hidden = !(anew && (frame.step || !notice.hidden)); // also while a slider moves on
-    notice.textContent = "A new run, from step 0: a run that has begun cannot take this change.";
+    notice.textContent = "A new run, trained from the start: a run that has begun cannot take this change.";
     showSettings();
   }
   function begin(state) {

@@ -80,18 +80,9 @@ def path_layer(ask: Ask) -> None:
 )
 def verdict(ask: Ask) -> None:
     says = "what the whole interval says, beside the limit"
-    narrow = (-1.1, -0.9)  # it reaches across a limit, too
-    for low, high in (
-        (2, 3),
-        (-3, -2),
-        (0.2, 0.6),
-        (-0.6, -0.2),
-        narrow,
-        (-0.7, 1.2),
-        (-1.2, 0.5),
-        (-0.2, 2.5),
-        (-2, 2),
-    ):
+    clear = ((2, 3), (-3, -2), (0.2, 0.6), (-0.6, -0.2))
+    across = ((-1.1, -0.9), (-0.7, 1.2), (-1.2, 0.5), (-0.2, 2.5), (-2, 2))  # a limit
+    for low, high in clear + across:
         ask.gives({"low": low, "high": high, "limit": 1}, says)
     for low, high in ((0.3, 0.9), (0.1, 0.24), (-0.9, -0.3), (-0.4, -0.1)):
         ask.gives({"low": low, "high": high, "limit": 0.25}, says)

@@ -301,7 +301,7 @@ BY_THE_RULES = "By the rules, the selection bias chooses, too, and the two weigh
     hints=(
         "Find two things that are equal in a right mixture: what the mixture has, and what you compute. How far apart?",
         "Weights: beside `routing.probs`. Choice: beside the `topk(2)` of `routing.probs + moe.router.bias`. Logits: "
-        "beside `x @ moe.router.weight.T`. Experts: beside lines of yours. Loss: as `reaches_router` does.",
+        "beside `x @ moe.router.weight.T`. Experts: `moe.experts(x)` beside your own. Loss: as `reaches_router` does.",
         "Weights: of the chosen, `routing.probs.gather(-1, routing.indices)`. How far are `routing.weights` from them?",
     ),
     mistakes={
@@ -317,7 +317,7 @@ def your_probe(ask: Ask) -> None:
         cases = {"a right mixture": drawn(seed=seed), "a right mixture with small answers": drawn(size=1e-4, seed=seed)}
         for where, far in zip(cases, accused(ask, cases), strict=True):
             if far > 0:
-                raise NotYet(f"It accuses {where}, with {far:.2g}. {BY_THE_RULES}", [far])
+                raise NotYet(f"It accuses {where}: it returns {far:.2g} there. {BY_THE_RULES}", [far])
     times = {bug: times_caught(ask, bug) for bug in UNSEEN}
     if max(times.values()) == 10:
         return
