@@ -63,7 +63,7 @@ def path_layer(ask: Ask) -> None:
 @checks(
     "13.verdict",
     hints=(
-        "`behind` asks whether the whole interval is below `-limit`: then its upper end is, too. Turn it round.",
+        "For `ahead`, turn `behind` round. `alike` asks about both ends: neither may be further from 0 than the limit.",
         "`ahead = low > limit`: if the lower end is above the limit, all of the interval is.",
         "`alike = -limit <= low and high <= limit`: both ends are within the limit.",
     ),
@@ -113,9 +113,11 @@ def verdict(ask: Ask) -> None:
         "All `h` neurons of an expert or leaf answer.": "h * 2 * d => 2 * d",
         "To choose costs, too.": "d + h => 0 + h",
         "A score, or a question, multiplies all d numbers of a token.": "d + h => 1 + h",
-        "That is one level too many: one question finds one of two.": "levels * => (levels + 1) *",
+        "That is one level too many: one question finds one of two.": "tree = levels => tree = (levels + 1)",
         "Of experts and leaves only one answers.": "h * 2 * d => n * h * 2 * d",
-        "A score, or a question, writes nothing: it multiplies d times.": "d + h => 2 * d + h",
+        "A mixture's score writes nothing: it multiplies d times.": "mixture = n * d => mixture = n * 2 * d",
+        "A tree's question writes nothing: it multiplies d times.": "tree = levels * d => tree = levels * 2 * d",
+        "A path has one node on each of its `levels` levels.": "path = levels => path = (levels + 1)",
         "A mixture scores all its `n` experts, and not one on each level.": "mixture = n => mixture = levels",
     },
 )

@@ -6,9 +6,6 @@
 export const unseal = (sealed) =>
   JSON.parse(new TextDecoder().decode(Uint8Array.from(atob(sealed), (letter) => letter.charCodeAt(0))));
 
-/** Index of the first difference between two lists, or -1. @param {any[]} one @param {any[]} other */
-const differ = (one, other) => one.findIndex((text, i) => text !== other[i]);
-
 /** @type {Record<string, (answer: any, sealed: any) => string>} The reply to a wrong answer, or "" if it is right. */
 const REPLIES = {
   choose: (answer, { said }) => said[answer],
@@ -22,7 +19,11 @@ const REPLIES = {
     said.find((/** @type {string} */ _, /** @type {number} */ i) => {
       return i + 1 < right.length && answer.indexOf(right[i]) > answer.indexOf(right[i + 1]);
     }) ?? "",
-  match: (answer, { right, said }) => said[differ(answer, right)] ?? "",
+  match: (answer, { right, said }) =>
+    said
+      .map((/** @type {string} */ words, /** @type {number} */ i) => `Row ${i + 1}: ${words}`)
+      .filter((/** @type {string} */ _, /** @type {number} */ i) => answer[i] !== right[i])
+      .join("\n"),
 };
 
 /** The results of quizzes as text. @param {{ of: number, right: string[], tries: Record<string, number> }[]} results */
