@@ -6,6 +6,10 @@
 export const unseal = (sealed) =>
   JSON.parse(new TextDecoder().decode(Uint8Array.from(atob(sealed), (letter) => letter.charCodeAt(0))));
 
+/** Replies to a match's wrong rows. @param {any[]} answer @param {{right: any[], said: string[]}} sealed */
+const wrongRows = (answer, { right, said }) =>
+  said.flatMap((words, i) => (answer[i] === right[i] ? [] : `Row ${i + 1}: ${words}`)).join("\n");
+
 /** @type {Record<string, (answer: any, sealed: any) => string>} The reply to a wrong answer, or "" if it is right. */
 const REPLIES = {
   choose: (answer, { said }) => said[answer],
@@ -19,11 +23,7 @@ const REPLIES = {
     said.find((/** @type {string} */ _, /** @type {number} */ i) => {
       return i + 1 < right.length && answer.indexOf(right[i]) > answer.indexOf(right[i + 1]);
     }) ?? "",
-  match: (answer, { right, said }) =>
-    said
-      .map((/** @type {string} */ words, /** @type {number} */ i) => `Row ${i + 1}: ${words}`)
-      .filter((/** @type {string} */ _, /** @type {number} */ i) => answer[i] !== right[i])
-      .join("\n"),
+  match: wrongRows,
 };
 
 /** The results of quizzes as text. @param {{ of: number, right: string[], tries: Record<string, number> }[]} results */

@@ -65,8 +65,7 @@ function render({ model, el: root }) {
       check.replaceWith(note(RUN_TO_ANSWER));
       fields.disabled = true;
     }
-    const label = el("p", { className: "moe-label" }, question.label);
-    return el("section", { className: "moe-ask" }, label, fields, told);
+    return el("section", { className: "moe-ask" }, el("p", { className: "moe-label" }, question.label), fields, told);
   }
   function count() {
     const begun = Object.keys(done().tries).length;
