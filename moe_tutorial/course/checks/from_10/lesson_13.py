@@ -28,6 +28,10 @@ from moe_tutorial.course.vocabulary import Ask, checks
         "`@` scores each token by all tokens' nodes. Multiply each by its own row, number by number, and sum up.": (
             "(x * w_in[node]).sum(-1) => x @ w_in[node].T"
         ),
+        "`@` adds up over all tokens. Each has a node of its own: multiply number by number, also for the answer.": (
+            "(x * w_in[node]).sum(-1) + b_in[node]\ny = y + F.gelu(score)[:, None] * w_out => "
+            "x @ w_in[node].T + b_in[node]\ny = y + F.gelu(score) @ w_out"
+        ),
         "`@` multiplies each token by all rows. Multiply each by its own row, number by number, and sum up.": (
             "(x * w_in[node]).sum(-1) => x @ w_in[node]"
         ),
