@@ -251,8 +251,8 @@ def not_divided(moe: MixtureOfExperts, x: Tensor) -> float:
         "A list of all of them: `[moe(token)[0] for token in x.split(1)]`. Now join it.",
     ),
     mistakes={
-        "It accuses right mixtures. Is each token asked once, and are the answers (T, d)? `torch.cat` joins them; "
-        "`torch.stack` makes (T, 1, d).": "x.split(1) => [x[:1]] * len(x)",
+        "It accuses right mixtures. Is each token asked, and not the first one each time? The answers are (T, d): "
+        "`torch.cat` joins them, `torch.stack` makes (T, 1, d).": "x.split(1) => [x[:1]] * len(x)",
         "It finds no difference in any mixture. Is each token asked by itself, in a batch of one?": "x.split(1) => [x]",
         "Each token is asked by itself: `moe(token)`. Yours asks all tokens each time.": "moe(token)[0] => moe(x)[0]",
         "A mixture returns answers and a routing. Take the answers: `moe(token)[0]`.": "moe(token)[0] => moe(token)",
