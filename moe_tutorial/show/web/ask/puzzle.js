@@ -67,13 +67,13 @@ function render({ model, el: root }) {
   /** @param {Row} row */
   function line(row) {
     const { text, out, least, most } = row;
-    const written = el("code", {}, (out ? "" : "    ".repeat(row.indent)) + text);
+    const deep = out ? 0 : row.indent;
+    const written = el("code", { style: `--deep: ${deep}` }, "    ".repeat(deep) + text);
     const handle = step("≡", `Move: ${text}`, () => press(row));
     handle.ariaPressed = String(held === row);
     const keys = [step(out ? "+" : "×", `${out ? "Use" : "Leave out"}: ${text}`, () => leave(row))];
     if (!out && most !== least) {
-      const deeper = () => indent(row, row.indent < most ? row.indent + 1 : least, 1);
-      keys.unshift(step("⇥", `Indent: ${text}`, deeper));
+      keys.unshift(step("⇥", `Indent: ${text}`, () => indent(row, row.indent < most ? row.indent + 1 : least, 1)));
     }
     const names = [out && "moe-left-out", held === row && "moe-held"].filter(Boolean);
     const node = el("li", { className: names.join(" ") }, handle, written, ...keys);
