@@ -258,6 +258,7 @@ right = {name: stored[name]["right"] for name in LAYERS}
 right |= {name: trained(name, data)[0] for name in ("mixture", "tree")}
 lead = right["tree"] - right["mixture"]
 in_large = {name: stored[f"{name}, 16 x 128"] for name in LAYERS}
+idle_large = {name: of["idle"] for name, of in in_large.items() if "idle" in of}
 right_large = {name: np.array(found["right"]) for name, found in in_large.items()}
 large = right_large["tree"] - right_large["mixture"]
 
@@ -408,7 +409,8 @@ busy = busy if does_it else "In 8 × 8, even with a balance loss, not all work"
 interval_chart(
     shown,
     title=busy,
-    note="Mean, 95 % interval, and below in grey each of ten seeds (a hundred in the first two rows). Seeds with the same value share a dot, which is then larger.",
+    note="Mean, 95 % interval, and below in grey each of ten seeds (a hundred in the first two rows). Seeds with the same value share a dot, which is then larger. "
+    f"In 16 × 128, with their losses, {np.mean(idle_large['tree']):.0f} % of the leaves and {np.mean(idle_large['mixture']):.0f} % of the experts are idle.",
     colors={name: "accent" for name in shown if name.startswith(("tree", "path"))},
     unit="idle, %",
 )
@@ -416,6 +418,9 @@ interval_chart(
 # %% [markdown]
 # The path layer has no loss, and in this size hardly any idle nodes. (Trained for longer, and hardened slowly, a tree has few idle leaves
 # without a loss, too: *Further*.)
+#
+# Why are so many idle in 16 × 128? There we took the setting that gets most right, and a few experts of 128 neurons are enough for
+# `digits4`. (*Further* has a setting that keeps nearly all of them busy, and gets fewer right.)
 
 # %% [markdown]
 # ## What a token costs
@@ -671,7 +676,6 @@ with torch.inference_mode():
 # Your guess and what was measured.
 LARGE, SMALL = "dense large", "dense small"
 micro = in_micro(took[1], "mixture")
-in_order = sorted(LAYERS, key=micro.get)
 
 
 def beside(times, other, tree="tree"):
@@ -754,93 +758,22 @@ ways = {
 picture(
     drawn(ways, "µs a token", [1, 10, 100, 1000]),
     title=f"The path layer: {100 * of_large['path']:.1f} % of dense large's multiplications, {100 * path_time:.0f} % of its time",
-    note="Count: what its multiplications would take, each as long as one of dense large's. Clock: the median of 40 turns.",
+    note="Count: what its multiplications would take, each as long as one of dense large's. Clock: the median of 40 turns. The tree's speed "
+    f"beside the mixture's, times, with its 95 % interval, and by your rule (limit: a tenth): {', '.join(beside_it(took[1], 'mixture'))}.",
     alt=f"In µs: {ways}",
     height=270,
-)
-
-# %% tags=["draw", "nbval-ignore-output"]
-# Drawn: the tree beside the others, for one token.
-table(
-    ["one token", "µs", "the tree's speed, times", "your verdict on the tree"],
-    {
-        n + ", one by one" * (n == "tree"): [
-            f"{micro[n]:.0f}",
-            *beside_it(took[1], n),
-        ]
-        for n in in_order
-    },
-    title=f"{in_order[0].capitalize()} is the fastest; the tree, asked one by one, comes {('first', 'second', 'third', 'fourth', 'last')[in_order.index('tree')]}",
-    note="In brackets: 95 % intervals. For times, the limit is a tenth. Layers as near as that may change places in another run.",
 )
 
 # %% [markdown]
 # ## Fewer calls
 #
-# A mixture's scores are one call of PyTorch. The tree asks its questions **one by one**, each in calls of its own. It can also ask them
-# **all at once**, in one call: their scores are then plain numbers, and the walk over them needs no more calls. But then it multiplies for
-# all its questions, and not only for those on the way.
-
-# %% tags=["guess", "nbval-ignore-output"]
-# A guess.
-guess(
-    "13.at_once",
-    "Now 2,048 experts or leaves of 8 neurons each. Which takes the least time for one token?",
-    choices=["the mixture", "the tree, one by one", "the tree, all at once"],
-)
-
-# %% tags=["measure"]
-# Measured: one token, from 16 large experts or leaves to 2,048 small ones.
-SIZES = {16: 128, 128: 32, 2048: 8}  # how many -> neurons of each
-WAYS = {"mixture": "mixture", "tree": "one by one", "tree, at once": "all at once"}
-
-
-def one_token(n, h):
-    """Times for n experts or leaves of h neurons."""
-    mixture = beyond_cache(lambda: MixtureOfExperts(D, h, n, 1, **GELU))
-    tree = beyond_cache(lambda: FastFeedForward(D, D, n.bit_length() - 1, h, **GELU))
-    asked = {
-        "mixture": [ForOne(layer) for layer in mixture],
-        "scores": [ForOne(layer, scores) for layer in mixture],
-        "tree": [ForOne(layer) for layer in tree],
-        "tree, at once": [ForOne(layer, ask_at_once) for layer in tree],
-    }
-    return answering(1, asked | {"tree, compiled": tree})
-
-
-by_size = {N: took[1]} | {n: one_token(n, h) for n, h in SIZES.items() if n != N}
-takes = {n: in_micro(of, "mixture") for n, of in by_size.items()}
-takes = {n: {WAYS[name]: us[name] for name in WAYS} for n, us in takes.items()}
-
-# %% tags=["guess", "nbval-ignore-output"]
-# Your guess and what was measured.
-many = by_size[2048]
-soonest = min(WAYS, key=lambda name: np.median(many[name] / many["mixture"]))
-few_leaves = min(list(WAYS)[1:], key=lambda name: np.median(by_size[16][name]))
-few_leaves = WAYS[few_leaves]
-named = {"tree": "the tree, one by one", "tree, at once": "the tree, all at once"}
-reveal(
-    "13.at_once",
-    named.get(soonest, "the mixture"),
-    says=f"One by one, the tree's speed beside the mixture's, times: {', '.join(beside_it(many, 'mixture'))}.\n\n"
-    f"With 16 leaves, {few_leaves} is the better way for a tree.",
-)
-
-# %% tags=["draw", "nbval-ignore-output"]
-# Drawn: few large ones, and many small ones.
-table(
-    ["µs for one token", "16 of 128 neurons", "2,048 of 8 neurons"],
-    {
-        named.get(name, "the mixture"): [f"{takes[n][way]:.0f}" for n in (16, 2048)]
-        for name, way in WAYS.items()
-    },
-    title="Few large experts or leaves, and many small ones",
-    note="The neurons in all differ, so compare only within a column.",
-)
-
-# %% [markdown]
-# All of this was **plain** code, which calls PyTorch step by step. **Compiled**, a whole layer is one machine program, and one call. We have
-# that for dense layers and the tree, not for a whole mixture.
+# A call of PyTorch costs time, whatever it multiplies. How can a tree make fewer calls? In two ways:
+#
+# - A mixture's scores are one call of PyTorch. The tree asked its questions **one by one**, each in calls of its own. It can ask them **all
+#   at once**, in one call: their scores are then plain numbers, and the walk over them needs no more calls. But it multiplies for all its
+#   questions, and not only for those on the way.
+# - All of this is **plain** code, which calls PyTorch step by step. **Compiled**, a whole layer is one machine program, and one call. We
+#   have that for dense layers and the tree, not for a whole mixture.
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: one token, plain and compiled.
@@ -865,7 +798,7 @@ parts = both_codes(micro)
 picture(
     drawn(parts, "µs a token", [10, 100, 1000]),
     title=f"Compiled, the tree is {compiled_beside(SMALL)}",
-    note=f"Compiled, it is {compiled_beside(LARGE)}. "
+    note=f"All at once, the tree is {in_words(took[1]['tree'], took[1]['tree, at once'], 'one by one')}. Compiled, it is {compiled_beside(LARGE)}. "
     f"Dense large makes few calls, but waits for its weights: from a cache, its plain code takes {micro['cached']:.0f} µs. Why it waits less "
     "when it is compiled, we have not measured.",
     alt=f"In µs: {parts}",
@@ -987,21 +920,19 @@ table(
     [
         "GPT with",
         "nats after 400 steps",
-        "in the trees' time",
         "characters a second",
         "the trees' speed, times",
     ],
     {
         n: [
             interval(loss[n], digits=2),
-            "not run" if n == LARGE else f"{in_that_time(n).mean():.2f}",
             f"{40e6 / in_micro(writing, 'tree')[n]:,.0f}",
             ", ".join(beside_it(writing, n)).strip(", "),
         ]
         for n in sorted(nats, key=nats.get)
     },
     title=f"In writing, the GPT with trees is {beside(writing, LARGE)}",
-    note="Plain code. Test losses of ten seeds. (Dense large was stopped after 400 steps.) In brackets: 95 % intervals. Why are they so near each other in writing? Attention and all else take as long in each: "
+    note="Plain code. Test losses of ten seeds. In brackets: 95 % intervals. Why are they so near each other in writing? Attention and all else take as long in each: "
     f"with dense large, its layers are {layers_take:.0f} % of the time.",
 )
 
@@ -1025,7 +956,6 @@ def of_seeds(numbers):
 
 
 for_token = took[1] | {"tree": took[1]["tree, at once"]}
-idle_large = {name: of["idle"] for name, of in in_large.items() if "idle" in of}
 COLUMNS = {  # size, what and unit -> numbers of each layer, how many make one unit, decimals
     "8 × 8\nright\n%": (right, 1, 1),
     "8 × 8\nidle\n%": (balanced | {"path": idle["path"]}, 1, 0),
@@ -1133,10 +1063,6 @@ picture(
     narrow_height=590,
 )
 
-# %% [markdown] tags=["13.improvement", "13.idle"]
-# Why are so many idle in 16 × 128, in spite of their losses? We took the setting that gets most right, and a few experts of 128 neurons
-# are enough for `digits4`. (*Further* has a setting that keeps nearly all of them busy, and gets fewer right.)
-
 # %% tags=["quiz", "nbval-ignore-output"]
 # Questions: your verdicts, and your choice.
 quiz("13")
@@ -1174,7 +1100,7 @@ table(
     title="What was measured: small layers, one thread",
 )
 
-# %% tags=["draw", "nbval-ignore-output", "13.improvement", "13.idle", "13.token", "13.at_once", "13.same_time"]
+# %% tags=["draw", "nbval-ignore-output", "13.improvement", "13.idle", "13.token", "13.same_time"]
 # Drawn: what we would take.
 table(
     ["layer", "when"],
@@ -1185,15 +1111,16 @@ table(
             "Where dense small is not right enough and dense large too slow. In 8 × 8 it needs a balance loss"
         ],
         "tree": [
-            "Perhaps for one token at a time, with thousands of small leaves: a mixture needs longer to score them all. (How much "
-            "such a tree gets right, we have not measured.) It has to harden, and trains slowly"
+            "One token at a time, in compiled code, where dense small is not right enough: in 16 × 128 it gets "
+            f"{np.mean(right_large['tree'] - right_large[SMALL]):.1f} points more right, and is {compiled_beside(SMALL)}. It has to "
+            "harden, and trains slowly. A compiled mixture we have not measured"
         ],
         "path": ["It multiplies least, and gets fewest right, clearly so in 16 × 128"],
     },
     title="What we would take",
 )
 
-# %% [markdown] tags=["13.improvement", "13.idle", "13.token", "13.at_once", "13.same_time"]
+# %% [markdown] tags=["13.improvement", "13.idle", "13.token", "13.same_time"]
 # ## Recap
 #
 # All of this holds for small layers on one thread of a processor. When you read about larger ones, ask: which dense layer stood
@@ -1325,8 +1252,31 @@ claim(
 # 16 experts or leaves of 128 neurons, 128 of 32, or 2,048 of 8: the neurons in all differ. So compare only within a stop. At 2,048 a
 # cache can hold what is read, at 16 most comes from memory.
 
+# %% tags=["measure"]
+# Measured: one token, from 16 large experts or leaves to 2,048 small ones.
+SIZES = {16: 128, 128: 32, 2048: 8}  # how many -> neurons of each
+WAYS = {"mixture": "mixture", "tree": "one by one", "tree, at once": "all at once"}
 
-# %% tags=["draw", "nbval-ignore-output", "13.at_once"]
+
+def one_token(n, h):
+    """Times for n experts or leaves of h neurons."""
+    mixture = beyond_cache(lambda: MixtureOfExperts(D, h, n, 1, **GELU))
+    tree = beyond_cache(lambda: FastFeedForward(D, D, n.bit_length() - 1, h, **GELU))
+    asked = {
+        "mixture": [ForOne(layer) for layer in mixture],
+        "scores": [ForOne(layer, scores) for layer in mixture],
+        "tree": [ForOne(layer) for layer in tree],
+        "tree, at once": [ForOne(layer, ask_at_once) for layer in tree],
+    }
+    return answering(1, asked | {"tree, compiled": tree})
+
+
+by_size = {N: took[1]} | {n: one_token(n, h) for n, h in SIZES.items() if n != N}
+takes = {n: in_micro(of, "mixture") for n, of in by_size.items()}
+takes = {n: {WAYS[name]: us[name] for name in WAYS} for n, us in takes.items()}
+
+
+# %% tags=["draw", "nbval-ignore-output"]
 # A slider: more and smaller experts, or leaves.
 def ways(n):
     faster = {
@@ -1359,7 +1309,7 @@ sweep(ways, n=("Experts, or leaves", list(SIZES)))
 # more than their answers. The slider above timed one token with 2,048 of 8 neurons, and with 16 of 128. All scores are one matrix
 # product, a single call of PyTorch, which leaves compiling little to gain. So in the claim plain scores stand beside a compiled tree.
 
-# %% tags=["measure", "13.at_once"]
+# %% tags=["measure"]
 # Claim 13.3.
 few, many = by_size[16], by_size[2048]
 claim(
