@@ -633,17 +633,11 @@ READY += [certain, single, doubled, reaches_router]
 # %% [markdown]
 # ## The detective
 #
-# The nine mixtures again, untrained, and hidden behind letters. Find the bug of each, and the one that is right. A card says what the
-# bug that you choose does. One board is enough. (*Other suspects* have bugs of the next section, too: play them after it.)
-
-# %% tags=["draw", "nbval-ignore-output"]
-# Drawn: the nine probes and what they ask.
-table(
-    ["probe", "what must hold"],
-    {probe.__name__: [probe.__doc__] for probe in READY},
-    title="The nine probes",
-    note="A right mixture, too, can fail some of them if two logits are equal, or a weight is nearly 0. We leave these two cases aside.",
-)
+# The nine mixtures again, untrained, and hidden behind letters. Find the bug of each, and the one that is right. Choose a probe, and you
+# read what it asks: that is free. A run costs tokens. A card says what the bug that you choose does. One board is enough. (*Other suspects*
+# have bugs of the next section, too: play them after it.)
+#
+# A right mixture, too, can fail some probes if two logits are equal, or a weight is nearly 0. We leave these two cases aside.
 
 
 # %% tags=["draw", "nbval-ignore-output"]

@@ -68,7 +68,7 @@ WRONG = {
 }
 STUBS = {id: EXERCISES[id].stub for id in ALL}
 UNTIL_04 = {id: RIGHT[id] for id in COLLECTED}
-YOURS, COURSES = "yours", "the course's, until its check finds yours right"
+YOURS, COURSES = "yours", "the course's, until its check finds yours right (some are optional)"
 
 
 pytestmark = pytest.mark.usefixtures("workspace")

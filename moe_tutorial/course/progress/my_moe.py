@@ -29,7 +29,7 @@ JOINED = Path(__file__).with_name("joined.py").read_text(encoding="utf-8")
 HEAD, JOINS, BALANCES, GROWS, LOADS, READS, SHOWS = JOINED.split("# %%\n")
 LATER = {BALANCES: BALANCING, GROWS: GROWING, LOADS: LOADING, READS: READING}
 """What joins exercises that the file has as soon as the learner's answer to one of them is right -> their ids."""
-OPEN = "the course's, until its check finds yours right"
+OPEN = "the course's, until its check finds yours right (some are optional)"
 MORE = "the course's, as yours needs something from outside the function. {}"
 
 
