@@ -235,7 +235,8 @@ def test_a_puzzle_is_solved_by_keys(visit, id):
             handle(page, text).press("ArrowRight")  # where Python leaves no choice, the line is indented already
             expect(handle(page, text)).to_be_focused()
     page.get_by_role("button", name="Check").click()
-    expect(told).to_have_text("✓ Right.")
+    why = [f"Why not {text}? {reason}".replace("`", "") for text, reason in exercise.puzzle.items()]
+    expect(told).to_have_text(" ".join(["✓ Right.", *why]))
     page.reload()
     expect(told).to_contain_text("✓ Solved.")
     assert lines(page)[: len(right)] == ["    " * indent + text for text, indent in right]

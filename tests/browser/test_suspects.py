@@ -109,7 +109,7 @@ def test_a_run_is_stamped_and_paid_and_a_wrong_verdict_is_answered_by_what_was_r
     expect(suspect(page, "A").locator("p")).to_have_text("A softmax of a softmax.")
     expect(suspect(page, "B").locator("p")).to_be_hidden()
     accuse.click()
-    expect(told).to_have_text("0 of 4 right: 9,084 tokens, 4 wrong verdicts.")
+    expect(told).to_have_text("0 of 4 right: 9,084 tokens, 4 wrong verdicts (6,084 tokens of it).")
     expect(page.get_by_label("Verdict on A")).to_be_focused()
     for letter, said in {
         "A": "softmax twice would fail certain, too, and A passed it.",
@@ -129,7 +129,7 @@ def test_a_run_is_stamped_and_paid_and_a_wrong_verdict_is_answered_by_what_was_r
     accuse.click()
     expect(reason).to_have_text("✓ Right. It fails certain, stops. The second softmax evens out.")
     expect(page.get_by_label("Verdict on B")).to_be_disabled()
-    expect(told).to_contain_text("1 of 4 right: 9,091 tokens, 4 wrong verdicts.")
+    expect(told).to_contain_text("1 of 4 right: 9,091 tokens, 4 wrong verdicts (6,084 tokens of it).")
 
 
 def test_a_probe_runs_on_all_who_have_not_met_it(visit):

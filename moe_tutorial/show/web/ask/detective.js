@@ -128,7 +128,8 @@ function render({ model, el: root }) {
       const all = right === cards.length;
       const led = all ? "✓ Solved" : `${right} of ${cards.length} right`;
       const mark = el("b", { className: all ? "moe-right" : "" }, led);
-      const cost = `: ${tokens(due)}, ${board.wrong} wrong verdict${board.wrong === 1 ? "" : "s"}. `;
+      const fines = board.wrong ? ` (${tokens(board.wrong * fine)} of it)` : "";
+      const cost = `: ${tokens(due)}, ${board.wrong} wrong verdict${board.wrong === 1 ? "" : "s"}${fines}. `;
       if (replayed) return [mark, cost];
       const runs = board.paid.map((run) => `${run[0]}${names.indexOf(run.slice(2))}`).join("");
       const href = `#suspects=${[digest, round, board.wrong, runs].join(".")}`;

@@ -168,7 +168,8 @@ function render({ model, el: root }) {
   /** @param {string} said */
   function tell(said) {
     const mark = el("b", { className: said ? "moe-wrong" : "moe-right" }, said ? "✗ Not yet. " : "✓ Right. ");
-    told.replaceChildren(mark, ...prose(said || stored.where()));
+    const others = Object.entries(solution.wrong).map(([text, why]) => `\nWhy not \`${text}\`? ${why}`);
+    told.replaceChildren(mark, ...prose(said || stored.where() + others.join("")));
     told.focus();
   }
   mount(
