@@ -72,6 +72,7 @@ def configure(app: Sphinx, config: Any) -> None:
     (made / "look.css").write_text(css, encoding="utf-8")
     (made / "icon.svg").write_text(icon(), encoding="utf-8")
     (made / "themes.js").write_text(themes_script(), encoding="utf-8")
+    repository.archive(Path(app.srcdir).parent, made / "course.zip")
     # The assets keep their folder structure in _static, so that KaTeX's style sheet finds its fonts.
     config.html_static_path += [str(assets), str(STATIC)]
     config.html_favicon = str(made / "icon.svg")

@@ -303,7 +303,8 @@ function render({ model, el: root }) {
     put(kicker, { textContent: source ? "A small GPT that has never read this sentence" : settings.title });
     put(sentence.label, { textContent: source ? "Or type a sentence of your own." : "Type into this sentence." });
     put(networks, { hidden: out.length > 0 });
-    put(tint, { textContent: `Below each letter: its expert in layer ${layer + 1}. In a box: its letters.` });
+    const key = "Each box is an expert, with letters that ask it.";
+    put(tint, { textContent: `Below each letter: its expert in layer ${layer + 1}. ${key}` });
     const heads = [`With all ${inWords(B * E)}`, out.length ? `Without ${names}` : "Without one of them"];
     const remarks = [done() && source ? `✓ as in ${source}` : "", written ? `${broken ? "✗ " : ""}${falls}` : ""];
     continuations.draw(text, right, written, rest ? 0 : until, heads, remarks);

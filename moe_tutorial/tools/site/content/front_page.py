@@ -31,7 +31,6 @@ ANCHOR = "run-it-yourself"  # the section on the front page
 # The claim that refutes the belief named on the front page: no guess asks about it, and no clock judges it.
 BELIEF = "10.3"
 FOUND = "Each character asks two of eight experts (above: one). Eight in a row ask <b>{:.1f}</b>; by chance, {:.1f}"
-NO_ADDRESS = "<p>This site was built without an address for that folder: whoever sent you here can give it to you.</p>"
 
 
 def to_do(repository: Path) -> Counter[str]:
@@ -120,8 +119,9 @@ def drawn(gpt: GPT, dare: Dare) -> str:
         f'<p class="moe-title moe-live-title">{opening}</p><p class="moe-live-rule">One expert at a time. It is broken '
         f"when {(n + 1) // 2} of the {n} letters that it writes next are wrong.</p>"
         '<div class="moe-live"><div class="moe-live-head"><p class="moe-note">In each layer, a router sends '
-        "each character to one of eight small networks, the experts. Below each letter: its expert in layer 1. In a "
-        'box: its letters. Typing takes JavaScript.</p></div><div class="moe-live-line" role="img" '
+        "each character to one of eight small networks, the experts. Below each letter: its expert in layer 1. Each "
+        "box is an expert, with letters that ask it. Typing takes JavaScript.</p></div>"
+        '<div class="moe-live-line" role="img" '
         f'aria-label="A sentence, and the expert of each character: {escape(said)}">'
         f'<div class="moe-live-cells">{cells}</div></div>'
         f'<div class="moe-live-layers" style="--columns:{min(E, 8)}">{layers}</div><div class="moe-live-two">'
@@ -162,17 +162,16 @@ class Run(HtmlDirective):
 
     def html(self, repository: Path) -> str:
         """The commands as a block of code, and the buttons below it."""
-        return commands(course_address(repository))
-
-
-def commands(course: str | None) -> str:
-    """The commands, and with the course's address also how to fetch it, or to run it in the browser."""
-    fetch = f"git clone {course}.git\ncd {course.rsplit('/', 1)[1]}" if course else "# in the folder of the course"
-    places = {"Binder": binder, "Colab": colab} if course else {}
-    buttons = "".join(f'<a href="{escape(at(course, FIRST))}">Open in {name}</a>' for name, at in places.items())
-    code = escape(f"{fetch}\nmake lab    # opens your copy in JupyterLab")
-    more = f'<p class="moe-run">{buttons}</p>' if buttons else NO_ADDRESS
-    return f'<div class="highlight-sh"><div class="highlight"><pre>{code}</pre></div></div>{more}'
+        course, fetch, places = course_address(repository), "# in the course's folder", {}
+        if course:
+            fetch = f"git clone {course}.git\ncd {course.rsplit('/', 1)[1]}"
+            places = {"Open in Binder": binder(course, FIRST), "Open in Colab": colab(course, FIRST)}
+        elif (repository / "_build/assets/moe/course.zip").exists():
+            places = {"Download the course": "_static/moe/course.zip"}
+        buttons = "".join(f'<a href="{escape(at)}">{words}</a>' for words, at in places.items())
+        code = escape(f"{fetch}\nmake lab    # opens your copy in JupyterLab")
+        shown = f'<div class="highlight-sh"><div class="highlight"><pre>{code}</pre></div></div>'
+        return f'{shown}<p class="moe-run">{buttons}</p>'
 
 
 def link_run(app: Sphinx, doctree: nodes.document) -> None:
