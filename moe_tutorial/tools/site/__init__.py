@@ -4,6 +4,7 @@ Every page loads its scripts, fonts and styles from the site itself, so that it 
 """
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,9 @@ def configure(app: Sphinx, config: Any) -> None:
     (made / "look.css").write_text(css, encoding="utf-8")
     (made / "icon.svg").write_text(icon(), encoding="utf-8")
     (made / "themes.js").write_text(themes_script(), encoding="utf-8")
-    repository.archive(Path(app.srcdir).parent, made / "course.zip")
+    # The course as it was committed, for a site without an address on GitHub. Outside a git repository there is none.
+    archive = ["git", "archive", "--prefix=moe-course/", "-o", made / "course.zip", "HEAD"]
+    subprocess.run(archive, cwd=Path(app.srcdir).parent, capture_output=True, check=False)
     # The assets keep their folder structure in _static, so that KaTeX's style sheet finds its fonts.
     config.html_static_path += [str(assets), str(STATIC)]
     config.html_favicon = str(made / "icon.svg")

@@ -32,12 +32,6 @@ def repository(folder: Path) -> str | None:
     return page_on_github(remote)
 
 
-def archive(folder: Path, to: Path) -> None:
-    """Write the course as it was committed to a zip file, for a site without an address on GitHub."""
-    command = ["git", "-C", str(folder), "archive", "--prefix=moe-course/", "-o", str(to), "HEAD"]
-    subprocess.run(command, capture_output=True, check=False)  # outside a git repository there is no file
-
-
 def pages_address(repository: str | None) -> str | None:
     """The GitHub Pages address of the repository at this address, or None without one."""
     if not repository:
