@@ -92,16 +92,11 @@ def table(header: Sequence[str], rows: Mapping[str, Sequence[str]], title: str, 
 
 
 def _side(cells: Sequence[str]) -> str:
-    """The style of a column's cells."""
-    if not _are_words(cells):
+    """The style of a column's cells: words (a digit in few of them) stand on the left, and numbers on the right."""
+    digits = [any(character.isdigit() for character in cell) for cell in cells if cell]
+    if all(len(cell) <= 24 for cell in cells) and sum(digits) >= len(digits) / 4:
         return ""
     return ' style="text-align:left' + ";white-space:normal" * (max(map(len, cells)) > 60) + '"'
-
-
-def _are_words(cells: Sequence[str]) -> bool:
-    """Whether a column holds words (a digit in few of them), which stand on the left, or numbers, on the right."""
-    digits = [any(character.isdigit() for character in cell) for cell in cells if cell]
-    return any(len(cell) > 24 for cell in cells) or sum(digits) < len(digits) / 4
 
 
 def framed(title: str, note: str, content: str) -> Picture:

@@ -73,12 +73,6 @@ def correct_theme(page: BeautifulSoup) -> None:
         del button["aria-label"]  # the button's text says more
 
 
-def add_switch(page: BeautifulSoup) -> None:
-    """Add the switch for the code that measures and draws to the header of a page that has such code."""
-    if page.find(class_="moe-how"):
-        page.find(class_="article-header-buttons").insert(0, BeautifulSoup(SWITCH, "html.parser"))
-
-
 def make_absolute(page: BeautifulSoup, root: str) -> None:
     """Make relative links absolute; ``root`` is the path of the site on its host."""
     for name in ("href", "src", "action", "data-content_root"):
@@ -98,7 +92,8 @@ def edit_pages(app: Sphinx, exception: Exception | None) -> None:
         remove_unused(page)
         defer_scripts(page)
         correct_theme(page)
-        add_switch(page)
+        if page.find(class_="moe-how"):
+            page.find(class_="article-header-buttons").insert(0, BeautifulSoup(SWITCH, "html.parser"))
         for link in page.select(".bd-sidebar-primary .toctree-l1 > a"):
             link["data-of"] = of[link.text.strip()[:2]]  # for progress.js
         if file.stem == "404":
