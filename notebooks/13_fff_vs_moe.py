@@ -315,8 +315,8 @@ reveal(
     "each of them" if len(turned) == 2 else next(iter(turned), "neither"),
     says=f"No balance loss costs the mixture {fewer_right('mixture', data, balanced=False):.1f} points. The tree's lead is then {judged(unfair['no balance loss'])}.\n\n"
     f"Raw pixels cost the mixture {fewer_right('mixture', raw):.1f} points, and would cost the tree {fewer_right('tree', raw):.1f}. "
-    "Raw images share a large mean, so a step for one moves the choices of all (lesson 06). And the learning rates were tuned "
-    "for standardised images. Which of the two reasons counts more, we have not measured.",
+    "Two things may be why: raw images share a large mean, so a step for one moves the choices of all (lesson 06), and the learning rates "
+    "were tuned for standardised images.",
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -421,8 +421,7 @@ interval_chart(
 )
 
 # %% [markdown]
-# The path layer has no loss, and in this size hardly any idle nodes. (Trained for longer, and hardened slowly, a tree has few idle leaves
-# without a loss, too: *Further*.)
+# The path layer has no loss, and in this size hardly any idle nodes.
 #
 # Why are so many idle in 16 × 128? There we took the setting that gets most right, and a few experts of 128 neurons are probably enough
 # for `digits4`. (*Further* has a setting that keeps nearly all of them busy, and gets fewer right.)
@@ -808,8 +807,7 @@ picture(
     drawn(parts, "µs a token", [10, 100, 1000]),
     title=f"Compiled, the tree is {compiled_beside(SMALL)}",
     note=f"All at once, the tree is {in_words(took[1]['tree'], took[1]['tree, at once'], 'one by one')}. Compiled, it is {compiled_beside(LARGE)}. "
-    f"Dense large makes few calls, but waits for its weights: from a cache, its plain code takes {micro['cached']:.0f} µs. Why it waits less "
-    "when it is compiled, we have not measured.",
+    f"Dense large makes few calls, but waits for its weights: from a cache, its plain code takes {micro['cached']:.0f} µs.",
     alt=f"In µs: {parts}",
     height=300,
 )
@@ -944,8 +942,8 @@ table(
         for n in sorted(nats, key=nats.get)
     },
     title=f"In writing, the GPT with trees is {beside(writing, LARGE)}",
-    note=f"Plain code. Test losses of ten seeds. In brackets: 95 % intervals. Attention and all else take {100 - layers_take:.0f} % of the time with dense large. "
-    f"In what is left, the trees take {of_layers:.2f} times as long. Why not less, as above? These are one model's layers of 8 × 128, which a cache may keep. Whether that is why, we have not measured.",
+    note=f"Plain code. Test losses of ten seeds. In brackets: 95 % intervals. With dense large, attention and all else take {100 - layers_take:.0f} % of the time. "
+    f"In the rest, the trees take {of_layers:.2f} times as long. (Why not less, as above? These are one model's layers of 8 × 128, which a cache may keep.)",
 )
 
 # %% [markdown]
@@ -1084,39 +1082,6 @@ picture(
 quiz("13")
 
 # %% tags=["draw", "nbval-ignore-output", "13.improvement", "13.idle", "13.token", "13.same_time"]
-# Drawn: sentences, and what was measured.
-with_loss = {n: f"{numbers.mean():.0f} %" for n, numbers in balanced.items()}
-need = "no need for it is seen" if needless else "noise puts experts to work, too"
-table(
-    ["sentence", "measured"],
-    {
-        "1. “An improvement”": [
-            f"In accuracy the tree is, beside the mixture, {judge(lead)} in 8 × 8, and {judge(large)} in 16 × 128"
-        ],
-        "2. “A balanced distribution”": [
-            f"Idle in 8 × 8 without a balance loss: {part['tree']:.0f} % of the leaves, {part['mixture']:.0f} % of the experts. With it: "
-            f"{with_loss['tree']} and {with_loss['mixture']}. With it in 16 × 128, as tuned: {np.mean(idle_large['tree']):.0f} % and "
-            f"{np.mean(idle_large['mixture']):.0f} %"
-        ],
-        "3. “Reduces the need for artificial noise”": [
-            f"In 8 × 8, {need}. Idle with its loss and no noise: {with_loss['mixture']}. With noise and no loss: {np.mean(noise):.0f} %, with "
-            f"neither {np.mean(no_noise):.0f} %"
-        ],
-        "4. “A similar training time”": [
-            f"With trees, a step of the GPT takes {step[LARGE][1]:.1f} times as long as with dense large, {step[SMALL][1]:.1f} times as with dense small"
-        ],
-        "4. “Quicker inference”, one token": [
-            f"A tree, all at once, is {beside_both(took[1], 'tree, at once')}"
-        ],
-        "4. The same, compiled": [
-            f"{compiled_beside(LARGE)}, {compiled_beside(SMALL)}"
-        ],
-        "4. The same, the GPT in plain code": [beside_both(writing)],
-    },
-    title="What was measured: small layers, one thread",
-)
-
-# %% tags=["draw", "nbval-ignore-output", "13.improvement", "13.idle", "13.token", "13.same_time"]
 # Drawn: what we would take.
 table(
     ["layer", "when"],
@@ -1151,6 +1116,42 @@ table(
 # %% [markdown]
 # ## Further
 #
+# ### Sentence by sentence
+
+# %% tags=["draw", "nbval-ignore-output", "13.improvement", "13.idle", "13.token", "13.same_time"]
+# Drawn: sentences, and what was measured.
+with_loss = {n: f"{numbers.mean():.0f} %" for n, numbers in balanced.items()}
+need = "no need for it is seen" if needless else "noise puts experts to work, too"
+table(
+    ["sentence", "measured"],
+    {
+        "1. “An improvement”": [
+            f"In accuracy the tree is, beside the mixture, {judge(lead)} in 8 × 8, and {judge(large)} in 16 × 128"
+        ],
+        "2. “A balanced distribution”": [
+            f"Idle in 8 × 8 without a balance loss: {part['tree']:.0f} % of the leaves, {part['mixture']:.0f} % of the experts. With it: "
+            f"{with_loss['tree']} and {with_loss['mixture']}. With it in 16 × 128, as tuned: {np.mean(idle_large['tree']):.0f} % and "
+            f"{np.mean(idle_large['mixture']):.0f} %"
+        ],
+        "3. “Reduces the need for artificial noise”": [
+            f"In 8 × 8, {need}. Idle with its loss and no noise: {with_loss['mixture']}. With noise and no loss: {np.mean(noise):.0f} %, with "
+            f"neither {np.mean(no_noise):.0f} %"
+        ],
+        "4. “A similar training time”": [
+            f"With trees, a step of the GPT takes {step[LARGE][1]:.1f} times as long as with dense large, {step[SMALL][1]:.1f} times as with dense small"
+        ],
+        "4. “Quicker inference”, one token": [
+            f"A tree, all at once, is {beside_both(took[1], 'tree, at once')}"
+        ],
+        "4. The same, compiled": [
+            f"{compiled_beside(LARGE)}, {compiled_beside(SMALL)}"
+        ],
+        "4. The same, the GPT in plain code": [beside_both(writing)],
+    },
+    title="What was measured: small layers, one thread",
+)
+
+# %% [markdown]
 # ### Nine tries each
 #
 # The tries were judged on a fifth of the training images that nobody trained on. Images are standardised.
