@@ -54,7 +54,7 @@ function sharesSoFar({ history, now }, { part, shared }) {
   if (least * E >= 0.5 && share * E <= 1.5 && !now.dead) return "The shares are near equal";
   if (least >= DEAD && least * E < 0.5)
     return `${capital(part)} ${last.shares.indexOf(least)} gets only ${percent(least)}`;
-  return `In twenty steps, no ${part} takes over ${percent(share)}`;
+  return `In twenty steps of training, no ${part} takes over ${percent(share)}`;
 }
 
 export function lossTitle(frame) {

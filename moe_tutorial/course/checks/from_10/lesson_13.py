@@ -14,6 +14,7 @@ from moe_tutorial.course.vocabulary import Ask, checks
     ),
     mistakes={
         "Your tokens turn to the other side: a score of 0 or more goes on to 2 n + 2.": "score >= 0 => score < 0",
+        "Left and right are exchanged: a score above 0 goes on to 2 n + 2.": "score >= 0 => score <= 0",
         "Only the last node's answer is left. Add up those of all nodes on the way.": "y = y + => y =",
         "You forget the nodes' biases.": " + b_in[node] => ",
         "`@` computes the scores of all nodes. Each token needs its own node's alone: `w_in[node]`.": (

@@ -32,8 +32,8 @@ export const mixtureWords = {
     "Dead: under 1 % of the points. Held out: 1,024 new points that nobody learns from. Entropy: 1 where all get the " +
     "same. Specialisation: how much an expert's number tells of a point's rule.",
   pointNote:
-    "Router: each expert's probability. Says: the class that it would predict. Weight: what its answer counts. " +
-    "Pull: which way this point would move its logit.",
+    "The chosen experts, and those that come next. Router: each one's probability. Says: the class that it would " +
+    "predict. Weight: what its answer counts. Pull: which way this point would move its logit.",
   compared: ["Dead experts", "Right, held out"],
   asked: ({ inspected: { chosen, weights } }) =>
     `Asked: ${chosen.map((e, c) => `expert ${e} (weight ${weights[c].toFixed(2)})`).join(", ")}.`,

@@ -309,7 +309,8 @@ function render({ model, el: root }) {
     const remarks = [done() && source ? `✓ as in ${source}` : "", written ? `${broken ? "✗ " : ""}${falls}` : ""];
     continuations.draw(text, right, written, rest ? 0 : until, heads, remarks);
     const task = source ? "One expert at a time." : "Switch some off.";
-    const asks = `${task} It is broken when ${least} of the ${letters} letters that it writes next ${fall}.`;
+    const spaces = source ? "" : " Spaces do not count.";
+    const asks = `${task} It is broken when ${least} of the ${letters} letters that it writes next ${fall}.${spaces}`;
     const near = fell + 1 < least ? "Not" : "Close, but not";
     const short = `${near} broken: ${least} have to ${source ? "be wrong" : "change"}.`;
     const because = source && broken ? why(out[0], seen) : "A changed letter misleads those after it.";

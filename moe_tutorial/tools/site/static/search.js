@@ -1,4 +1,4 @@
-/* global DOCUMENTATION_OPTIONS, Search */
+/* global Documentation, DOCUMENTATION_OPTIONS, Search */
 // An excerpt is fetched from its page, which browsers forbid to pages opened from a folder.
 DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = location.protocol !== "file:";
 
@@ -34,6 +34,10 @@ function correct() {
     }
     return [...pages.values()];
   };
+  const { gettext } = Documentation;
+  const nothing = "Nothing found. The glossary lists the course's words.";
+  const isNothing = (words) => words.startsWith("Your search did not match"); // it speaks of categories to choose
+  Documentation.gettext = (words) => (isNothing(words) ? nothing : gettext(words));
   Search.htmlToText = (html, anchor) => {
     const page = new DOMParser().parseFromString(html, "text/html");
     for (const node of page.querySelectorAll(SKIP)) if (!anchor || !node.querySelector(anchor)) node.remove();

@@ -19,54 +19,60 @@
       return false; // this browser refuses storage
     }
   }
-  const hiding = new Map(); // what is hidden -> how many guesses hide it
-
   // The cell or text above, apart from folds and hidden code.
   function above(node) {
     let before = (node.closest(".cell") ?? node).previousElementSibling; // text that answers is in no cell
     while (before?.matches(".moe-fold, .cell:has(> .moe-how:only-child)")) before = before.previousElementSibling;
     return before;
   }
-  function veil(id, nodes) {
-    const notices = [];
-    let shown = false;
-    function show() {
-      if (shown) return;
-      shown = true;
-      notices.forEach((notice) => notice.remove());
-      document.getElementById(`guess-${id}`)?.closest(".moe-late").setAttribute("data-shown", "");
-      for (const node of nodes) {
-        hiding.set(node, hiding.get(node) - 1);
-        if (hiding.get(node)) continue;
-        node.removeAttribute("hidden");
-        node.dataset.shown = ""; // its reveal asks for no second click
-        node.dispatchEvent(new Event("toggle")); // as a fold that opens, see folds.js
-      }
-      dispatchEvent(new CustomEvent("moe-shown", { detail: id })); // its card shows the answer
-    }
+  const isOpen = ([id, nodes]) =>
+    !isStored(key(id)) && !searched && !nodes.some((node) => target && node.contains(target));
+  const open = new Map([...guesses].filter(isOpen));
+  const hide = (node) => [...open.keys()].filter((id) => open.get(id).includes(node)); // the guesses that hide it
+  const notices = new Map(); // what is hidden -> the line that says so
+
+  function show(id) {
+    const nodes = open.get(id);
+    if (!open.delete(id)) return;
+    document.getElementById(`guess-${id}`)?.closest(".moe-late").setAttribute("data-shown", "");
     for (const node of nodes) {
-      hiding.set(node, (hiding.get(node) ?? 0) + 1);
-      node.setAttribute("hidden", "until-found");
-      node.addEventListener("beforematch", show); // a search in the page, or a link to a place in it
-      const before = above(node);
-      if (nodes.some((other) => before?.contains(other))) continue; // one notice stands for both
-      const press = Object.assign(document.createElement("button"), { type: "button", textContent: "show it" });
-      const notice = document.createElement("p");
-      notice.className = "moe-veiled";
-      notice.hidden = !!before?.querySelector(`.moe-joined[id="guess-${id}"]`); // this card has a button
-      const guess = Object.assign(document.createElement("a"), { href: `#guess-${id}`, textContent: "your guess" });
-      notice.append("Hidden until you lock ", guess, ", or ", press, ".");
-      press.onclick = () => {
-        show();
-        Object.assign(node, { tabIndex: -1 }).focus({ preventScroll: true });
-      };
-      node.before(notice);
-      notices.push(notice);
+      notices.get(node)?.update();
+      if (hide(node).length) continue;
+      node.removeAttribute("hidden");
+      node.dataset.shown = ""; // its reveal asks for no second click
+      node.dispatchEvent(new Event("toggle")); // as a fold that opens, see folds.js
     }
-    addEventListener("beforeprint", show);
-    addEventListener("moe-shown", ({ detail }) => detail === id && show());
-    addEventListener("moe-stored", ({ detail }) => detail.key === key(id) && show());
+    dispatchEvent(new CustomEvent("moe-shown", { detail: id })); // its card shows the answer
   }
-  for (const [id, nodes] of guesses)
-    if (!isStored(key(id)) && !searched && !nodes.some((node) => target && node.contains(target))) veil(id, nodes);
+  function notify(node) {
+    const before = above(node);
+    if (hide(node).every((id) => open.get(id).some((other) => before?.contains(other)))) return; // one stands for both
+    const notice = Object.assign(document.createElement("p"), { className: "moe-veiled" });
+    const guess = document.createElement("a");
+    const press = Object.assign(document.createElement("button"), { type: "button", textContent: "show it" });
+    notice.append("Hidden until you lock ", guess, ", or ", press, ".");
+    notice.update = () => {
+      const [id, ...more] = hide(node);
+      if (!id) return notice.remove();
+      guess.href = `#guess-${id}`;
+      guess.textContent = more.length ? `${more.length + 1} guesses` : "your guess";
+      notice.hidden = !more.length && !!before?.querySelector(`.moe-joined[id="guess-${id}"]`); // its card has a button
+    };
+    press.onclick = () => {
+      hide(node).forEach(show);
+      Object.assign(node, { tabIndex: -1 }).focus({ preventScroll: true });
+    };
+    node.before(notice);
+    notices.set(node, notice);
+    notice.update();
+  }
+  for (const node of new Set([...open.values()].flat())) {
+    node.setAttribute("hidden", "until-found");
+    node.addEventListener("beforematch", () => hide(node).forEach(show)); // a search, or a link to a place in it
+    notify(node);
+  }
+  const showAll = () => [...open.keys()].forEach(show);
+  addEventListener("beforeprint", showAll);
+  addEventListener("moe-shown", ({ detail }) => show(detail));
+  addEventListener("moe-stored", ({ detail }) => [...open.keys()].filter((id) => key(id) === detail.key).forEach(show));
 })();
