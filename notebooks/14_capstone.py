@@ -693,8 +693,9 @@ def our_bill(found):
 
 
 secrets = json.loads(b64decode(game.settings["sealed"]))
-bill = our_bill(secrets["found"][0])
-game.question += f" All probes on all suspects would cost {9 * sum(price.values()):,} tokens. Our bill for the first nine was {bill:,}: we knew which probes each bug fails."
+ours = [our_bill(found) for found in secrets["found"]]
+game.settings |= {"ours": ours}  # for the end of a round
+game.question += f" All probes on all suspects would cost {9 * sum(price.values()):,} tokens. Our bill for the first nine was {ours[0]:,}: we knew which probes each bug fails."
 game
 
 
@@ -976,10 +977,10 @@ picture(
     narrow_height=280,
 )
 
-# %% [markdown]
+# %% [markdown] tags=["14.file"]
 # It goes on from any beginning. Here is another.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "14.file"]
 print(textwrap.fill(my_gpt.write("A function ", n=150)))
 
 # %% [markdown]

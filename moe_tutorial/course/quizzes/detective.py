@@ -38,7 +38,8 @@ class Detective(StoredAnswer):
     _css = style("web/ask/ask.css", "web/ask/detective.css")
     label = t.Unicode("The detective").tag(sync=True)
     question = t.Unicode(ASKS).tag(sync=True)
-    settings = t.Dict().tag(sync=True)  # probes, rounds, bugs, what they do, sealed, and the digest of all that
+    # probes, rounds, bugs, what they do, sealed, the digest of all that; and perhaps "ours": our bill of each round
+    settings = t.Dict().tag(sync=True)
 
     def __repr__(self) -> str:
         runs = ", ".join(f"{each['name']} ({each['price']} tokens)" for each in self.settings["probes"])

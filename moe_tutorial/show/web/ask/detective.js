@@ -14,7 +14,7 @@ const tokens = (/** @type {number} */ n) => `${figure(n)} tokens`;
 
 /** @param {{model: any, el: HTMLElement}} widget */
 function render({ model, el: root }) {
-  const { probes, rounds, bugs, does, sealed, digest } = model.get("settings");
+  const { probes, rounds, bugs, does, sealed, digest, ours } = model.get("settings");
   const secrets = unseal(sealed);
   const names = probes.map(({ name }) => name);
   const fine = probes.reduce((sum, { price }) => sum + price, 0); // of a wrong verdict
@@ -129,7 +129,8 @@ function render({ model, el: root }) {
       const led = all ? "✓ Solved" : `${right} of ${cards.length} right`;
       const mark = el("b", { className: all ? "moe-right" : "" }, led);
       const fines = board.wrong ? ` (${tokens(board.wrong * fine)} of it)` : "";
-      const cost = `: ${tokens(due)}, ${board.wrong} wrong verdict${board.wrong === 1 ? "" : "s"}${fines}. `;
+      const besides = all && ours ? ` (ours: ${figure(ours[round])})` : "";
+      const cost = `: ${tokens(due)}${besides}, ${board.wrong} wrong verdict${board.wrong === 1 ? "" : "s"}${fines}. `;
       if (replayed) return [mark, cost];
       const runs = board.paid.map((run) => `${run[0]}${names.indexOf(run.slice(2))}`).join("");
       const href = `#suspects=${[digest, round, board.wrong, runs].join(".")}`;
