@@ -666,7 +666,7 @@ def in_rows(figure, theme):
                 s += f"entropy {entropy(shares).mean():.2f}"
                 axes.text(y=y + 0.16, s=s, va="top", **at)
         axes.set(ylim=(3.4, -0.65), xlabel="% right", yticks=[])
-        axes.margins(x=0.3)
+        axes.margins(x=0.42)
         axes.spines["left"].set_visible(False)
     for y, kind in enumerate(kinds):  # on a phone above its row
         at = {"transform": panels[0].get_yaxis_transform(), "color": muted}

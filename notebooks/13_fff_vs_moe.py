@@ -950,8 +950,8 @@ table(
         for n in sorted(nats, key=nats.get)
     },
     title=f"In writing, the GPT with trees is {beside(writing, LARGE)}",
-    note=f"Plain code, ten seeds, 95 % intervals. Attention and all else take {100 - layers_take:.0f} % of dense large's time. The trees' layers take {of_layers:.2f} times as long as "
-    "its layers: here these are small (8 × 128), and a cache may keep them.",
+    note=f"Plain code, ten seeds, 95 % intervals. Attention and all else take {100 - layers_take:.0f} % of dense large's time. Of what its layers take, the trees take {100 * of_layers:.0f} %. "
+    "(These layers, 8 × 128, are small: a cache may keep their weights.)",
 )
 
 # %% [markdown]
@@ -1053,7 +1053,9 @@ def whole_grid(figure, theme):
                     "unsettled": "?",
                 }.get(mark, "")
                 style = {"va": "center", "color": text}
-                axes.text(left - (0.03 if narrow else 0.01), y, sign, size=big, **style)
+                axes.text(
+                    left - (0.03 if narrow else 0.016), y, sign, size=big, **style
+                )
                 right_of = left + (0.08 if narrow else 0.042)
                 shown = axes.text(right_of, y, number, size=big, ha="right", **style)
                 after = {"xycoords": shown, "textcoords": "offset points"}
