@@ -977,10 +977,10 @@ picture(
     narrow_height=280,
 )
 
-# %% [markdown] tags=["14.file"]
+# %% [markdown]
 # It goes on from any beginning. Here is another.
 
-# %% tags=["nbval-ignore-output", "14.file"]
+# %% tags=["nbval-ignore-output"]
 print(textwrap.fill(my_gpt.write("A function ", n=150)))
 
 # %% [markdown]
