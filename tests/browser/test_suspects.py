@@ -127,7 +127,8 @@ def test_a_run_is_stamped_and_paid_and_a_wrong_verdict_is_answered_by_what_was_r
     say(page, B="softmax twice")
     expect(reason).to_have_text("A softmax of a softmax.")
     accuse.click()
-    expect(reason).to_have_text("✓ Right. It fails certain, stops. The second softmax evens out.")
+    also = "Your runs on it would also fit “nothing is wrong”."
+    expect(reason).to_have_text(f"✓ Right. It fails certain, stops. The second softmax evens out. {also}")
     expect(page.get_by_label("Verdict on B")).to_be_disabled()
     expect(told).to_contain_text("1 of 4 right: 9,091 tokens, 4 wrong verdicts (6,084 tokens of it).")
 

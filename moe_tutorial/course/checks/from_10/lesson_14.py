@@ -251,8 +251,8 @@ def not_divided(moe: MixtureOfExperts, x: Tensor) -> float:
         "A list of all of them: `[moe(token)[0] for token in x.split(1)]`. Now join it.",
     ),
     mistakes={
-        "It accuses right mixtures. Is each token asked, and not the first one each time? The answers are (T, d): "
-        "`torch.cat` joins them, `torch.stack` makes (T, 1, d).": "x.split(1) => [x[:1]] * len(x)",
+        "It accuses right mixtures. Is each token asked, and not the first one each time? If they are stacked: "
+        "`torch.cat` joins them as (T, d), `torch.stack` makes (T, 1, d).": "x.split(1) => [x[:1]] * len(x)",
         "It finds no difference in any mixture. Is each token asked by itself, in a batch of one?": "x.split(1) => [x]",
         "Each token is asked by itself: `moe(token)`. Yours asks all tokens each time.": "moe(token)[0] => moe(x)[0]",
         "A mixture returns answers and a routing. Take the answers: `moe(token)[0]`.": "moe(token)[0] => moe(token)",
@@ -309,7 +309,9 @@ BY_THE_RULES = "By the rules, the selection bias chooses, too, and the two weigh
             "routing.probs.gather(-1, routing.indices) => routing.probs.topk(2).values"
         ),
         "`gather(0, ...)` takes other tokens' probabilities. A token's own are along -1.": "gather(-1 => gather(0",
-        "It accuses nobody: every mixture with a bug passes it, those of the trial, too.": "return ... => 0.0",
+        "It accuses right mixtures: by rule 3 their weights are not divided by their sum.": (
+            "routing.weights - routing.probs.gather(-1, routing.indices) => routing.weights.sum(-1) - 1"
+        ),
     },
 )
 def your_probe(ask: Ask) -> None:

@@ -110,7 +110,7 @@ function render({ model, el: root }) {
         node.className = `moe-is-${how}`;
         const failed = names.filter((each) => found[letter][each]).join(", ") || "no probe";
         let said = does[board.said[letter]] ?? "";
-        if (how === "right") said = `It fails ${failed}. ${secrets.why[verdict] ?? ""}`;
+        if (how === "right") said = `It fails ${failed}. ${secrets.why[verdict] ?? ""}${alsoFit(letter, own)}`;
         if (how === "wrong") said = replyTo(secrets, round, letter, verdict, board.paid);
         answer.hidden = !said;
         answer.replaceChildren(el("b", {}, { right: "✓ Right. ", wrong: "✗ No. ", open: "" }[how]), ...prose(said));
@@ -122,6 +122,14 @@ function render({ model, el: root }) {
       everywhere.hidden = !cards.some(isNext);
       everywhere.textContent = `run on all: ${tokens(price * cards.filter(isNext).length)}`;
       return { solved, bill: due };
+    }
+    /** Whom else the runs on a suspect leave possible. @param {string} letter @param {string[]} runs */
+    function alsoFit(letter, runs) {
+      const isAlike = (other) => runs.every((run) => !found[other][run.slice(2)] === !found[letter][run.slice(2)]);
+      const others = Object.keys(found).filter((other) => other !== letter && isAlike(other));
+      if (!others.length) return "";
+      const names = others.map((other) => `“${truth[other]}”`).join(" and ");
+      return ` Your runs on it would also fit ${others.length < 3 ? names : `${others.length} others`}.`;
     }
     /** How far the accusations led, what it cost, and a link if all is solved. */
     function score(/** @type {number} */ right, /** @type {number} */ due) {

@@ -68,7 +68,8 @@ function render({ model, el: root }) {
   function line(row) {
     const { text, out, least, most } = row;
     const deep = out ? 0 : row.indent;
-    const written = el("code", { style: `--deep: ${deep}` }, "    ".repeat(deep) + text);
+    const parts = text.split(/(?<=[.([])/).flatMap((part) => [el("wbr"), part]); // where a long line may break
+    const written = el("code", { style: `--deep: ${deep}` }, "    ".repeat(deep), ...parts);
     const handle = step("≡", `Move: ${text}`, () => press(row));
     handle.ariaPressed = String(held === row);
     const keys = [step(out ? "+" : "×", `${out ? "Use" : "Leave out"}: ${text}`, () => leave(row))];
@@ -84,6 +85,7 @@ function render({ model, el: root }) {
         ArrowLeft: () => indent(row, row.indent - 1),
         ArrowRight: () => indent(row, row.indent + 1),
         Delete: () => leave(row),
+        Escape: () => held && press(held), // it stays where it is
       }[event.key];
       if (!act) return;
       event.preventDefault();
